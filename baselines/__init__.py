@@ -1,0 +1,1 @@
+"""What USER-LLM is compared with. Each method follows `benchmark.protocols`."""

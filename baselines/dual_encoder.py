@@ -1,0 +1,168 @@
+"""Dual encoder: a user tower and an item tower that meet in a cosine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.config import DualEncoderSettings
+from baselines.popularity import log_frequency
+from baselines.window_stage import fit_in_one_stage, latest, windows_of
+from benchmark.protocols import FitContext, TrainingData
+from benchmark.schema import ITEM, FeatureSchema
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+from userllm.nn.blocks import CausalTransformer, FeedForward
+from userllm.nn.feature_embedding import FeatureEmbedding
+from userllm.nn.loss import catalogue_log_probs
+
+
+class DualEncoderModel(nn.Module):
+    """Item tower over id and item features; user tower over the history's item vectors.
+
+    Args:
+        schema: The item's features that the towers see.
+        columns: Item features by internal id, `[N + 1]` or `[N + 1, V]`.
+        log_frequency: Log-share of each item among the training targets, `[N + 1]`.
+        settings: Its settings.
+    """
+
+    catalogue: Tensor
+    log_frequency: Tensor
+
+    def __init__(
+        self,
+        schema: FeatureSchema,
+        columns: Mapping[str, np.ndarray],
+        log_frequency: Tensor,
+        settings: DualEncoderSettings,
+    ) -> None:
+        super().__init__()
+        size = settings.transformer
+        self.settings = settings
+        self.names = schema.names
+        self.embedding = FeatureEmbedding({f.name: f.cardinality for f in schema}, size.width)
+        self.item_feed = FeedForward(size.width)
+        self.body = CausalTransformer(
+            size.width, size.layers, size.heads, size.dropout, settings.fit.history
+        )
+        self.user_head = nn.Linear(size.width, size.width)
+        self.register_buffer("log_frequency", log_frequency)
+        everything = {ITEM: np.arange(schema.num_items + 1), **columns}
+        for name in self.names:
+            column = torch.from_numpy(np.ascontiguousarray(everything[name])).long()
+            self.register_buffer(f"column_{name}", column)
+
+    def item_vectors(self, ids: Tensor) -> Tensor:
+        """The item tower before its norm: vectors `[M, D]` of item ids `[M]`."""
+        features = {name: getattr(self, f"column_{name}")[ids][None] for name in self.names}
+        vectors = self.embedding(features)[0]
+        return vectors + self.item_feed(vectors)
+
+    def user_states(self, items: Tensor, vectors: Tensor) -> Tensor:
+        """The user tower: unit vectors `[B, L, D]`, one after every event.
+
+        Args:
+            items: Item ids `[B, L]`.
+            vectors: The item tower's `[N + 1, D]`.
+        """
+        return F.normalize(self.user_head(self.body(F.embedding(items, vectors))), dim=-1)
+
+    def training_loss(self, batch: HistoryBatch) -> Tensor:
+        """In-batch softmax of every event but the first; scalar."""
+        items, real = batch.features[ITEM], batch.mask[:, 1:]
+        vectors = self.item_vectors(self.column_item)  # type: ignore[arg-type]
+        users = self.user_states(items[:, :-1], vectors)[real]
+        targets = items[:, 1:][real]
+        others = targets[torch.randperm(len(targets))[: self.settings.negatives]]
+        unit = F.normalize(vectors, dim=-1)
+        return in_batch_loss(
+            users, targets, others, unit, self.log_frequency, self.settings.temperature
+        )
+
+    def log_probs(self, histories: HistoryBatch) -> Tensor:
+        """Log-probabilities `[B, N + 1]` of the next item, the softmax that the loss estimates."""
+        vectors = self.item_vectors(self.column_item)  # type: ignore[arg-type]
+        users = latest(self.user_states(histories.features[ITEM], vectors), histories)
+        unit = F.normalize(vectors, dim=-1)
+        return catalogue_log_probs(users / self.settings.temperature, unit)
+
+
+def in_batch_loss(
+    users: Tensor,
+    targets: Tensor,
+    others: Tensor,
+    items: Tensor,
+    log_frequency: Tensor,
+    temperature: float,
+) -> Tensor:
+    """Softmax of each row's target against targets of other rows, popularity taken out.
+
+    Frequent items are met as negatives more often. Taking the logarithm of an item's sampling
+    probability off its logit makes the loss estimate the softmax over the whole catalogue
+    (Yi et al., RecSys 2019).
+
+    Args:
+        users: Unit vectors `[M, D]`.
+        targets: Item ids `[M]`.
+        others: Item ids `[C]` of rows of the same batch; those equal to a row's target are left
+            out of that row.
+        items: Unit vectors `[N + 1, D]`.
+        log_frequency: `[N + 1]`.
+        temperature: Divides the cosines.
+
+    Returns:
+        Scalar, in nats.
+    """
+    positive = (users * F.embedding(targets, items)).sum(dim=-1) / temperature
+    positive = positive - log_frequency[targets]
+    negative = users @ F.embedding(others, items).T / temperature - log_frequency[others]
+    negative = negative.masked_fill(targets[:, None] == others[None, :], -torch.inf)
+    return (torch.logsumexp(torch.cat([positive[:, None], negative], 1), 1) - positive).mean()
+
+
+class DualEncoder:
+    """The method: trained on windows, ranks by the cosine with the item tower.
+
+    Args:
+        settings: Its settings.
+    """
+
+    def __init__(self, settings: DualEncoderSettings) -> None:
+        self.settings = settings
+        self.history_length = settings.fit.history
+        self.model: DualEncoderModel | None = None
+
+    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
+        """Learns to tell every next item of the training events from other users' next items."""
+        settings = self.settings
+        torch.manual_seed(context.seed)
+        of_item = [f.name for f in data.schema if f.of_item]
+        chosen = of_item if settings.features is None else settings.features
+        self.model = DualEncoderModel(
+            data.schema.subset(chosen),
+            data.catalog.columns,
+            log_frequency(data.events),
+            settings,
+        )
+        material = windows_of(
+            data.events, settings.fit.history + 1, settings.fit.batch_size, context.seed
+        )
+        return fit_in_one_stage(
+            self, self.model, material, context, settings.fit, settings.optimizer
+        )
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every weight by name."""
+        assert self.model is not None, "fit first"
+        return self.model.state_dict()
+
+    @torch.no_grad()
+    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
+        """Ranks the catalogue for every history."""
+        assert self.model is not None, "fit first"
+        histories = histories.to(self.model.log_frequency.device)
+        return rank_scores(self.model.log_probs(histories).cpu(), candidates, k, log_probs=True)

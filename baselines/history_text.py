@@ -1,0 +1,143 @@
+"""Histories as text: one line an event, packed for training and for ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.schema import ITEM, FeatureSchema
+from benchmark.types import Catalog, HistoryBatch
+from userllm.decoding import Choices, Prefix
+from userllm.llm import LanguageModel
+from userllm.trie import TitleTrie
+
+SEPARATOR = " | "
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Tokens of one event: its title, and what stands behind the title up to the line's end."""
+
+    title: list[int]
+    rest: list[int]
+
+
+@dataclass(frozen=True)
+class PackedTitles:
+    """Windows as one text each, with a target at every title but the first.
+
+    Attributes:
+        tokens: `LongTensor[B, T]`, padded with 0 on the right.
+        choices: The decisions to score; their `owner` counts the targets.
+        targets: `LongTensor[M]` items of the targets.
+    """
+
+    tokens: Tensor
+    choices: Choices
+    targets: Tensor
+
+    def to(self, device: torch.device) -> PackedTitles:
+        """The same batch on another device."""
+        moved = Choices(*(part.to(device) for part in vars(self.choices).values()))
+        return PackedTitles(self.tokens.to(device), moved, self.targets.to(device))
+
+
+class HistoryText:
+    """Writes events as lines `<query> <title> | <field> | <field>`.
+
+    Args:
+        catalog: The items.
+        schema: Meaning of the features.
+        fields: Names of the features written behind the title.
+        llm: Gives the tokens.
+        titles: Tokens of each title, item 1 first.
+        query: Text before each title.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        schema: FeatureSchema,
+        fields: Sequence[str],
+        llm: LanguageModel,
+        titles: list[list[int]],
+        query: str,
+    ) -> None:
+        self.fields = [schema[name] for name in fields]
+        self.begin = llm.encode("", begin=True)
+        self.query = llm.encode(query)
+        self._llm = llm
+        self._titles = titles
+        self._lines: dict[tuple[object, ...], _Line] = {}
+
+    def lines(self, histories: HistoryBatch) -> list[list[_Line]]:
+        """The lines of each history, oldest first."""
+        columns = [histories.features[name].tolist() for name in (ITEM, *self._names)]
+        lengths = histories.lengths.tolist()
+        return [
+            [self._line([column[row][place] for column in columns]) for place in range(length)]
+            for row, length in enumerate(lengths)
+        ]
+
+    @property
+    def _names(self) -> list[str]:
+        return [feature.name for feature in self.fields]
+
+    def _line(self, values: list[Any]) -> _Line:
+        key = tuple(tuple(v) if isinstance(v, list) else v for v in values)
+        if key not in self._lines:
+            parts = []
+            for feature, value in zip(self.fields, values[1:], strict=True):
+                indices = value if isinstance(value, list) else [value]
+                words = [feature.labels[i - 1] if feature.labels else str(i) for i in indices if i]
+                if words:
+                    parts.append(SEPARATOR + ", ".join(words))
+            rest = self._llm.encode("".join(parts) + "\n")
+            self._lines[key] = _Line(self._titles[values[0] - 1], rest)
+        return self._lines[key]
+
+    def packed(self, histories: HistoryBatch, trie: TitleTrie) -> PackedTitles:
+        """Packs windows for training; see `PackedTitles`."""
+        rows: list[Tensor] = []
+        choices: list[tuple[int, int, int, int]] = []
+        targets: list[int] = []
+        items = histories.features[ITEM].tolist()
+        for row, lines in enumerate(self.lines(histories)):
+            tokens = list(self.begin)
+            for place, line in enumerate(lines):
+                tokens += self.query
+                if place:
+                    item = items[row][place]
+                    start = len(tokens) - 1
+                    for step, edge in enumerate(trie.item_choices[item].tolist()):
+                        if edge >= 0:
+                            choices.append((row, start + step, edge, len(targets)))
+                    targets.append(item)
+                tokens += line.title + line.rest
+            rows.append(torch.tensor(tokens))
+        packed = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        columns = torch.tensor(choices, dtype=torch.long).reshape(-1, 4).T
+        return PackedTitles(packed, Choices(*columns), torch.tensor(targets))
+
+    def prefix(self, histories: HistoryBatch) -> Prefix:
+        """Whole histories as text before the query, padded on the right."""
+        rows = []
+        for lines in self.lines(histories):
+            tokens = list(self.begin)
+            for line in lines:
+                tokens += [*self.query, *line.title, *line.rest]
+            rows.append(torch.tensor(tokens, dtype=torch.long))
+        tokens_ = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        places = torch.arange(tokens_.shape[1])
+        real = places < torch.tensor([len(row) for row in rows]).unsqueeze(1)
+        causal = places.unsqueeze(1) >= places.unsqueeze(0)
+        return Prefix(
+            vectors=self._llm.embed_tokens(tokens_),
+            keep=causal.expand(len(rows), -1, -1),
+            visible=real.unsqueeze(1),
+            positions=places.expand(len(rows), -1),
+        )

@@ -1,0 +1,391 @@
+"""RecBole's sequential models under our training and evaluation; all of RecBole enters here.
+
+Of RecBole only the model classes, their default settings and the `Interaction` that carries a
+batch are used. What it does to the process on the way is contained: see `_Config` and `seeded`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib
+import io
+import os
+import random
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import recbole.data
+import recbole.trainer
+import torch
+import yaml
+from recbole.config import Config
+from recbole.data.interaction import Interaction
+from recbole.data.transform import construct_transform
+from torch import Tensor, nn
+
+from baselines.config import RecBoleSettings
+from baselines.pairs import Pairs, endless_pairs, histories_before, target_positions
+from baselines.window_stage import Material, fit_in_one_stage
+from benchmark.events import EventLog
+from benchmark.protocols import FitContext, TrainingData
+from benchmark.schema import ITEM
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+
+USER_FIELD, ITEM_FIELD, LENGTH_FIELD, SEQUENCE = "user_id", "item_id", "item_length", "item_id_list"
+
+
+class _Config(Config):  # type: ignore[misc]
+    """RecBole's settings without its side effects.
+
+    RecBole's own class reads `sys.argv`, evaluates strings as Python, renames NumPy's types for
+    the whole process, hides the accelerator through the environment and changes PyYAML's loader.
+    """
+
+    def compatibility_settings(self) -> None:
+        """Leaves NumPy alone."""
+
+    def _load_cmd_line(self) -> dict[str, Any]:
+        return {}
+
+    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        return config_dict
+
+    def _build_yaml_loader(self) -> type[yaml.FullLoader]:
+        before = yaml.FullLoader.__dict__.get("yaml_implicit_resolvers")
+        resolvers = super()._build_yaml_loader().yaml_implicit_resolvers
+        if before is None:
+            del yaml.FullLoader.yaml_implicit_resolvers
+        else:
+            yaml.FullLoader.yaml_implicit_resolvers = before
+        return type("_Loader", (yaml.FullLoader,), {"yaml_implicit_resolvers": resolvers})
+
+    def _init_device(self) -> None:
+        self.final_config_dict.update(single_spec=True, local_rank=0)
+
+
+class _Facts:
+    """What a model asks RecBole's data set for: counts, and for one model all training pairs.
+
+    Args:
+        events: The training events.
+        length: Most events of a history.
+    """
+
+    def __init__(self, events: EventLog, length: int) -> None:
+        self.events = events
+        self.length = length
+        self.user_num = events.num_users + 1
+        self.item_num = events.schema.num_items + 1
+        self.field2seqlen = {SEQUENCE: length}
+
+    def num(self, field: str) -> int:
+        """Number of values of a field, padding counted."""
+        return {USER_FIELD: self.user_num, ITEM_FIELD: self.item_num}[field]
+
+    @functools.cached_property
+    def inter_feat(self) -> Interaction:
+        """Every training pair at once; FEARec looks up others with the same target."""
+        positions = target_positions(self.events)
+        fields = _fields(histories_before(self.events, positions, self.length))
+        items = torch.from_numpy(self.events.items[positions].astype(np.int64))
+        return Interaction({**fields, ITEM_FIELD: items})
+
+
+def _fields(histories: HistoryBatch) -> dict[str, Tensor]:
+    """RecBole's names for a batch of histories; an empty one counts as one padding event."""
+    users = histories.users
+    if users is None:
+        users = torch.zeros(len(histories), dtype=torch.long, device=histories.mask.device)
+    return {
+        USER_FIELD: users,
+        SEQUENCE: histories.features[ITEM],
+        LENGTH_FIELD: histories.lengths.clamp(min=1),
+    }
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds Python's and NumPy's global generators, which RecBole draws from, for a while."""
+    python, numpy = random.getstate(), np.random.get_state()
+    random.seed(seed)
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+
+
+def model_class(name: str) -> type[nn.Module]:
+    """RecBole's class of a sequential model.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    anomaly = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    models = importlib.import_module("recbole.model.sequential_recommender")
+    # One of its files turns anomaly detection on for the whole process when it is imported.
+    torch.autograd.set_detect_anomaly(*anomaly)
+    found = getattr(models, name, None)
+    if found is None:
+        raise ValueError(f"RecBole has no sequential model {name!r}")
+    return found  # type: ignore[no-any-return]
+
+
+def settings_of(
+    name: str,
+    length: int,
+    options: Mapping[str, Any],
+    *,
+    num_items: int,
+    device: torch.device | str = "cpu",
+) -> _Config:
+    """RecBole's settings of a model.
+
+    Args:
+        name: RecBole's name of the model.
+        length: Most events of a history.
+        options: The model's own settings that differ from RecBole's defaults.
+        num_items: `N`.
+        device: Where the model will be trained.
+
+    Raises:
+        ValueError: The model has no setting of a name in `options`.
+    """
+    ours = {
+        "MAX_ITEM_LIST_LENGTH": length,
+        "train_neg_sample_args": None,
+        "device": torch.device(device),
+    }
+    config = _Config(model_class(name), "events", config_dict={**options, **ours})
+    for option in options:
+        if option not in config.internal_config_dict:
+            near = difflib.get_close_matches(option, config.internal_config_dict, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"RecBole's {name} has no setting {option!r}{hint}")
+    rerank = "reranker_CAN_NUM"
+    if rerank not in options and (config[rerank] or 0) > num_items:
+        config[rerank] = num_items  # RecBole's default takes a catalogue of 100 items for granted
+    return config
+
+
+def build_model(config: _Config, facts: _Facts) -> nn.Module:
+    """A model with fresh weights; what its constructor prints is dropped."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return model_class(config["model"])(config, facts)
+
+
+def build_bert4rec(events: EventLog, length: int, options: Mapping[str, Any]) -> nn.Module:
+    """RecBole's BERT4Rec, for whoever trains it in another way than `RecBoleMethod`.
+
+    Args:
+        events: Say how many items there are.
+        length: Most events of a history.
+        options: As in `settings_of`.
+    """
+    config = settings_of("BERT4Rec", length, options, num_items=events.schema.num_items)
+    return build_model(config, _Facts(events, length))
+
+
+class _Learner(nn.Module):
+    """A RecBole model that learns from pairs by its own `calculate_loss`."""
+
+    model: Any
+
+    def __init__(self, config: _Config, events: EventLog) -> None:
+        super().__init__()
+        # The transform is built first: it writes the names of its fields into the settings.
+        self.transform = construct_transform(config)
+        self.facts = _Facts(events, config["MAX_ITEM_LIST_LENGTH"])
+        self.model = build_model(config, self.facts)
+
+    def training_loss(self, batch: Pairs) -> Tensor:
+        """The model's own loss; scalar."""
+        interaction = Interaction(
+            {
+                **_fields(batch.histories),
+                ITEM_FIELD: batch.targets,
+                f"neg_{ITEM_FIELD}": batch.negatives,
+            }
+        )
+        loss: Tensor | tuple[Tensor, ...]
+        loss = self.model.calculate_loss(self.transform(self.facts, interaction))
+        return torch.stack(loss).sum() if isinstance(loss, tuple) else loss
+
+
+class RecBoleMethod:
+    """Any sequential model of RecBole.
+
+    Args:
+        settings: Its settings.
+    """
+
+    def __init__(self, settings: RecBoleSettings) -> None:
+        self.settings = settings
+        self.history_length = settings.fit.history
+        self.learner: _Learner | None = None
+
+    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
+        """Learns from pairs of history and next item, each event but a user's first a target."""
+        settings, fit = self.settings, self.settings.fit
+        device = _device(context.accelerator)
+        config = settings_of(
+            settings.model,
+            fit.history,
+            settings.options,
+            num_items=len(data.catalog),
+            device=device,
+        )
+        with seeded(context.seed):
+            torch.manual_seed(context.seed)
+            self.learner = _Learner(config, data.events)
+            batches, pairs = endless_pairs(data.events, fit.history, fit.batch_size, context.seed)
+            size = min(fit.batch_size, pairs)
+            material = Material(batches, pairs / size, size)
+            report = fit_in_one_stage(
+                self, self.learner, material, context, fit, settings.optimizer
+            )
+        # Some models remember the device they were built for: stay there.
+        self.learner.to(device)
+        return report
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every weight by name."""
+        assert self.learner is not None, "fit first"
+        return self.learner.state_dict()
+
+    @torch.no_grad()
+    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
+        """Ranks the catalogue by the model's `full_sort_predict`."""
+        assert self.learner is not None, "fit first"
+        model = self.learner.model
+        fields = _fields(histories.to(next(model.parameters()).device))
+        # Two models compute a loss on the way to their scores, which do not depend on it.
+        placeholder = torch.ones_like(fields[USER_FIELD])
+        interaction = Interaction({**fields, ITEM_FIELD: placeholder})
+        scores = model.full_sort_predict(interaction).view(len(histories), candidates.count + 1)
+        return rank_scores(scores.float().cpu(), candidates, k)
+
+
+def _device(accelerator: str) -> torch.device:
+    if accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available()):
+        return torch.device("cuda")
+    return torch.device("mps" if accelerator == "mps" else "cpu")
+
+
+@dataclass(frozen=True)
+class OwnTraining:
+    """What RecBole's own trainer took and reached.
+
+    Attributes:
+        recall: Validation recall@10, seen items left in the ranking.
+        seconds: `Trainer.fit` alone, no look at validation in it.
+        preparation_seconds: Reading, splitting and cutting one sample of every prefix.
+        samples: Training samples of an epoch.
+        options: RecBole's settings that matter for comparing.
+    """
+
+    recall: float
+    seconds: float
+    preparation_seconds: float
+    samples: int
+    options: dict[str, Any]
+
+
+def own_training(
+    events: EventLog, name: str, length: int, *, epochs: int, seed: int
+) -> OwnTraining:
+    """Trains a model the way RecBole does, to compare with: its files, samples and trainer.
+
+    It splits as we do (a user's last event is test, the one before validation): the order of the
+    events stands in place of their time, so that ties cannot be settled otherwise. Everything it
+    writes goes into a temporary folder.
+
+    Args:
+        events: All events, those of validation and test too.
+        name: RecBole's name of the model.
+        length: Most events of a history.
+        epochs: Passes over its samples.
+        seed: Seed of everything random.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _inside(folder),
+        _old_numpy_names(),
+        seeded(seed),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        _write_inter(events, Path(folder, "data", "events"))
+        options = {
+            "epochs": epochs,
+            "seed": seed,
+            "data_path": "data",
+            "load_col": {"inter": [USER_FIELD, ITEM_FIELD, "timestamp"]},
+            "metrics": ["Recall"],
+            "valid_metric": "Recall@10",
+            "metric_decimal_place": 8,
+        }
+        config = settings_of(name, length, options, num_items=events.schema.num_items)
+        torch.manual_seed(seed)
+        begin = time.perf_counter()
+        dataset = recbole.data.create_dataset(config)
+        train, validation, _ = recbole.data.data_preparation(config, dataset)
+        model = model_class(name)(config, train.dataset)
+        trainer = recbole.trainer.Trainer(config, model)
+        ready = time.perf_counter()
+        with torch.autograd.detect_anomaly():  # as importing RecBole leaves it, see `model_class`
+            trainer.fit(train, saved=False, verbose=False)
+        done = time.perf_counter()
+        values = trainer.evaluate(validation, load_best_model=False)
+    kept = ("epochs", "train_batch_size", "learning_rate", "mask_ratio", "hidden_dropout_prob")
+    return OwnTraining(
+        recall=float(values["recall@10"]),
+        seconds=done - ready,
+        preparation_seconds=ready - begin,
+        samples=len(train.dataset),
+        options={key: config[key] for key in kept},
+    )
+
+
+def _write_inter(events: EventLog, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    owners = np.repeat(np.arange(events.num_users), events.lengths)
+    rows = (f"{u}\t{i}\t{t}" for t, (u, i) in enumerate(zip(owners, events.items, strict=True)))
+    head = f"{USER_FIELD}:token\t{ITEM_FIELD}:token\ttimestamp:float"
+    (folder / "events.inter").write_text("\n".join([head, *rows]))
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    """Makes a folder the working folder for a while; RecBole leaves logs in the working folder."""
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@contextlib.contextmanager
+def _old_numpy_names() -> Iterator[None]:
+    """NumPy's names of before 2.0 that RecBole's data pipeline and evaluator use, for a while."""
+    old = {"float": np.float64, "bool": np.bool_, "long": np.int64, "int": np.int64}
+    before = {name: vars(np)[name] for name in old if name in vars(np)}
+    try:
+        for name, value in old.items():
+            setattr(np, name, value)
+        yield
+    finally:
+        for name in old:
+            delattr(np, name)
+        for name, value in before.items():
+            setattr(np, name, value)

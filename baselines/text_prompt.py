@@ -1,0 +1,127 @@
+"""The text prompt: the language model reads the last items as text and says the next title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from baselines.history_text import HistoryText, PackedTitles
+from baselines.text_prompt_config import TextPromptSettings
+from benchmark.protocols import FitContext, TrainingData
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+from userllm.corpus import item_title_tokens, language_model
+from userllm.decoding import (
+    branch_states,
+    catalogue_layout,
+    catalogue_log_probs,
+    choice_log_probs,
+    chunks,
+)
+from userllm.llm import LanguageModel
+from userllm.trainable import all_parameters, trained_parameters, with_lora
+from userllm.training import Stage, run_stage
+from userllm.trie import TitleTrie, build_trie
+from userllm.windows import endless_windows, targets_per_window
+
+_LINE_TOKENS = 20
+"""Tokens of a line, roughly: it only decides how many users are ranked at once."""
+
+
+class TextPrompt:
+    """Ranks by the exact likelihood of each title after the history as text.
+
+    Training packs a window of `items + 1` titles into one text and scores every title but the
+    first, under the same trie-masked loss and with as many targets as USER-LLM.
+    """
+
+    def __init__(self, settings: TextPromptSettings) -> None:
+        self.settings = settings
+        self.history_length = settings.items
+
+    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
+        """See `benchmark.protocols.Method`."""
+        settings = self.settings
+        self._llm, stages = language_model(
+            data.catalog,
+            data.events,
+            settings.language_model,
+            name=context.llm,
+            seed=context.seed,
+            cache=context.cache,
+            progress=context.progress,
+            accelerator=context.accelerator,
+        )
+        titles = item_title_tokens(data.catalog, self._llm)
+        self._trie = build_trie(titles, self._llm.end_token)
+        fields = settings.fields
+        if fields is None:
+            fields = tuple(n for n in data.schema.names[1:] if n != "year")
+        self._text = HistoryText(
+            data.catalog, data.schema, fields, self._llm, titles, settings.query
+        )
+        if settings.strategy == "lora":
+            self._llm.requires_grad_(False)
+            self._llm.model = with_lora(self._llm.model, settings.lora_rank)
+
+        length = settings.items + 1
+        windows, count = endless_windows(data.events, length, settings.windows, context.seed)
+        size = min(settings.windows, count)
+        per_step = size * targets_per_window(data.events, count)
+        stage = Stage(
+            name="tune",
+            batches=self._packed(windows),
+            steps=max(1, round(settings.targets / per_step)),
+            steps_per_epoch=count / size,
+            targets_per_step=per_step,
+            optimizer=settings.optimizer,
+            accelerator=context.accelerator,
+            validate=lambda: context.validate(self)["recall@10"],
+            looks=settings.looks,
+            patience=settings.patience,
+        )
+        torch.manual_seed(context.seed)
+        learner = _TitleLikelihood(self._llm, self._trie)
+        tuning = run_stage(learner, stage, context.progress)
+        return FitReport(
+            (*stages, tuning), all_parameters(self._llm), trained_parameters(self._llm)
+        )
+
+    def _packed(self, windows: Iterator[HistoryBatch]) -> Iterator[PackedTitles]:
+        for batch in windows:
+            yield self._text.packed(batch, self._trie)
+
+    @torch.inference_mode()
+    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
+        """See `benchmark.protocols.CandidateRanker`."""
+        longest = _LINE_TOKENS * self.settings.items + self._trie.num_nodes
+        scores = [self._score(histories.rows(part)) for part in chunks(len(histories), longest)]
+        return rank_scores(torch.cat(scores), candidates, k, log_probs=True)
+
+    def _score(self, histories: HistoryBatch) -> Tensor:
+        query = torch.tensor(self._text.query)
+        layout = catalogue_layout(self._trie, query, len(histories))
+        states = branch_states(self._llm, layout, self._text.prefix(histories))
+        return catalogue_log_probs(self._llm, self._trie, states, len(query))
+
+    def state(self) -> Mapping[str, Tensor]:
+        """See `benchmark.protocols.Method`."""
+        return self._llm.state_dict()
+
+
+class _TitleLikelihood(nn.Module):
+    """Mean negative log-likelihood of the titles of packed windows."""
+
+    def __init__(self, llm: LanguageModel, trie: TitleTrie) -> None:
+        super().__init__()
+        self.llm = llm
+        self.trie = trie
+
+    def training_loss(self, batch: PackedTitles) -> Tensor:
+        """Loss of one batch, nats a title."""
+        states = self.llm.hidden_states(self.llm.embed_tokens(batch.tokens))
+        picked = states[batch.choices.row, batch.choices.column]
+        log_probs = choice_log_probs(self.llm, self.trie, picked, batch.choices.edge).sum()
+        log_probs = log_probs + self.trie.log_share[batch.targets].sum()
+        return -(log_probs / len(batch.targets)).float()

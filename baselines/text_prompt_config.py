@@ -1,0 +1,31 @@
+"""Settings of the text prompt, free of torch so that the command line can read them."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from userllm.config import QUERY, LanguageModelSettings, OptimizerSettings, Settings
+
+
+class TextPromptSettings(Settings):
+    """The last items as text, read by the same language model as USER-LLM's."""
+
+    items: int = Field(10, ge=1, description="most recent items in the prompt")
+    fields: tuple[str, ...] | None = Field(
+        None,
+        description="features written behind a title; where absent, all but those that the "
+        "title says already (the year)",
+    )
+    query: str = Field(QUERY, description="text before each title, and at the end of the prompt")
+    language_model: LanguageModelSettings = LanguageModelSettings()
+    targets: int = Field(250_000, ge=1, description="supervised targets in all")
+    windows: int = Field(24, ge=1, description="windows in a batch; the first title has no target")
+    looks: int = Field(5, ge=0, description="how often to look at validation; 0 = never")
+    patience: int = Field(
+        0, ge=0, description="looks without a better validation value before stopping; 0 = never"
+    )
+    optimizer: OptimizerSettings = OptimizerSettings()
+    strategy: str = Field(
+        "full", pattern="^(full|lora)$", description="full: the model trains; lora: LoRA matrices"
+    )
+    lora_rank: int = Field(8, ge=1, description="rank of the LoRA matrices")

@@ -1,0 +1,101 @@
+"""How the baselines train: one stage, most of them on windows, and the report of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.events import EventLog
+from benchmark.protocols import CandidateRanker, FitContext
+from benchmark.types import FitReport, HistoryBatch
+from userllm.config import FitSettings, OptimizerSettings
+from userllm.training import Stage, run_stage
+from userllm.windows import endless_windows, targets_per_window
+
+VALIDATION_METRIC = "recall@10"
+"""What decides between checkpoints and when to stop."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage learns from.
+
+    Attributes:
+        batches: Endless.
+        steps_per_epoch: Optimizer steps a pass over the data.
+        targets_per_step: Supervised targets in a batch, on average.
+    """
+
+    batches: Iterator[Any]
+    steps_per_epoch: float
+    targets_per_step: float
+
+
+def windows_of(
+    events: EventLog, length: int, batch_size: int, seed: int, *, supervised: float = 1.0
+) -> Material:
+    """Windows of at most `length` events.
+
+    Args:
+        events: The training events.
+        length: See `endless_windows`.
+        batch_size: Windows in a batch.
+        seed: Seed of cuts and order.
+        supervised: Share of the possible targets that carry a loss.
+    """
+    batches, windows = endless_windows(events, length, batch_size, seed)
+    size = min(batch_size, windows)
+    targets = size * supervised * targets_per_window(events, windows)
+    return Material(batches, windows / size, targets)
+
+
+def fit_in_one_stage(
+    method: CandidateRanker,
+    learner: nn.Module,
+    material: Material,
+    context: FitContext,
+    fit: FitSettings,
+    optimizer: OptimizerSettings,
+) -> FitReport:
+    """Trains a learner for `fit.epochs` at most and leaves it at its best look.
+
+    Args:
+        method: Ranks at each look; it must use `learner`.
+        learner: See `userllm.module.Learner`.
+        material: What it learns from.
+        context: What the harness handed over.
+        fit: Epochs, looks and patience.
+        optimizer: Its settings.
+    """
+    stage = run_stage(
+        learner,
+        Stage(
+            name="train",
+            batches=material.batches,
+            steps=max(1, round(fit.epochs * material.steps_per_epoch)),
+            steps_per_epoch=material.steps_per_epoch,
+            targets_per_step=material.targets_per_step,
+            optimizer=optimizer,
+            accelerator=context.accelerator,
+            validate=(lambda: context.validate(method)[VALIDATION_METRIC]) if fit.looks else None,
+            looks=fit.looks,
+            patience=fit.patience,
+        ),
+        context.progress,
+    )
+    sizes = [(p.numel(), p.requires_grad) for p in learner.parameters()]
+    return FitReport(
+        stages=(stage,),
+        parameters=sum(size for size, _ in sizes),
+        trained_parameters=sum(size for size, trained in sizes if trained),
+    )
+
+
+def latest(states: Tensor, histories: HistoryBatch) -> Tensor:
+    """The state `[B, D]` of each user's latest event, of states `[B, L, D]`."""
+    last = (histories.lengths - 1).clamp(min=0)
+    return states[torch.arange(len(states), device=states.device), last]

@@ -1,0 +1,213 @@
+"""The command line. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark import __version__
+from benchmark.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from benchmark.tables import Tables
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="userllm-bench",
+    help="Compares USER-LLM with its baselines.\n\nExample: userllm-bench run --task next_item",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"userllm-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option(help="Tasks, comma-separated.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set (default ml-100k).")] = None,
+    methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Budget: smoke, quick (default) or full.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME.FIELD=VALUE",
+            help="A setting of a method or task; see 'userllm-bench list settings'.",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with the same keys, and one section a method or task."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split (default last).")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Targets to score: test (default) or validation.")
+    ] = None,
+    seen: Annotated[
+        str | None,
+        typer.Option(
+            help="Items a user has met: exclude or include them; auto (default) excludes them "
+            "where the data set has no repeats."
+        ),
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="Hugging Face causal language model; a small embedded one if absent.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results (default results/runs).")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Threads (default: the physical cores).")
+    ] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")] = None,
+    as_json: Annotated[
+        bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")
+    ] = None,
+) -> int:
+    """Train and evaluate methods on a task.
+
+    Example: userllm-bench run --task next_item --methods sasrec,user_llm --seeds 0,1
+    """
+    from benchmark.commands.run import run_command
+
+    options: dict[str, Any] = {
+        "task": task,
+        "dataset": dataset,
+        "methods": methods,
+        "preset": preset,
+        "seeds": seeds,
+        "set": assignments or None,
+        "split": split,
+        "part": part,
+        "seen": seen,
+        "llm": llm,
+        "out": out,
+        "threads": threads,
+        "force": force,
+        "json": as_json,
+    }
+    tables, command = context.obj
+    return run_command(config, options, tables, command)
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    table: Annotated[
+        str,
+        typer.Argument(
+            metavar="TABLE", help="datasets, tasks, methods, metrics, settings, presets or splits."
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="With settings: one method or task.")
+    ] = None,
+) -> None:
+    """List what can be named, and whether it works here.
+
+    Example: userllm-bench list methods
+    """
+    from benchmark.commands.listing import list_command
+
+    list_command(table, name, context.obj[0])
+
+
+@app.command()
+def plot(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUNS]...", help="Folders with records (default results/runs)."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the figures (default: RUNS/plots).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the rows as JSON on stdout.")
+    ] = False,
+) -> None:
+    """Draw the figures of finished runs.
+
+    Example: userllm-bench plot results/runs --out figures
+    """
+    from benchmark.commands.plot import plot_command
+
+    plot_command(runs or [], out, as_json)
+
+
+def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: What follows the program's name; `sys.argv` where None.
+        tables: What can be named; the project's own where None.
+
+    Returns:
+        Exit code: 0 well, 1 something failed, 2 wrong input, 130 interrupted.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    # typer's and click's own errors share this base, whichever of the two is installed.
+    usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    try:
+        code = app(
+            args=given, prog_name="userllm-bench", standalone_mode=False, obj=(tables, given)
+        )
+        if code == INTERRUPTED:  # typer's answer to an interrupt; other versions raise
+            raise KeyboardInterrupt
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UserError as error:
+        return _fail(str(error), 2)
+    except RunError as error:
+        return _fail(str(error), 1)
+    except (KeyboardInterrupt, typer.Abort):
+        text = "interrupted; finished cells are kept, the same command goes on from there"
+        return _fail(text, INTERRUPTED)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter must not try to flush it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if not isinstance(error, usage):
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+            return 2
+        return _fail(error.format_message(), 2)  # type: ignore[attr-defined]
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    return code

@@ -1,0 +1,68 @@
+"""`userllm-bench list`. Plain text, so that other programs can read it; imports nothing heavy."""
+
+from __future__ import annotations
+
+from benchmark.errors import UserError, unknown
+from benchmark.registry import Entry, Registry
+from benchmark.tables import Tables, default_tables, why_unavailable
+
+TABLES = ("datasets", "tasks", "methods", "metrics", "settings", "presets", "splits")
+
+
+def list_command(table: str, name: str | None, tables: Tables | None) -> None:
+    """Prints one table, a line an entry.
+
+    Args:
+        table: One of `TABLES`.
+        name: With `settings`, the only method or task to show.
+        tables: What can be named; the project's own where None.
+    """
+    if table not in TABLES:
+        raise unknown("table", table, TABLES)
+    if name is not None and table != "settings":
+        raise UserError(f"list {table} takes no further argument, got {name!r}")
+    tables = tables or default_tables()
+    if table == "settings":
+        lines = _settings(tables, name)
+    elif table == "presets":
+        lines = _presets(tables)
+    else:
+        lines = _entries(getattr(tables, table))
+    widths = [max((len(line[i]) for line in lines), default=0) for i in range(2)]
+    for first, second, third in lines:
+        print(f"{first:{widths[0]}}  {second:{widths[1]}}  {third}".rstrip())
+
+
+def _entries(registry: Registry[Entry]) -> list[tuple[str, str, str]]:
+    lines = []
+    for name in registry:
+        reason = why_unavailable(registry[name])
+        summary = registry[name].summary
+        state = "unavailable" if reason else "available"
+        lines.append((name, state, f"{summary}: {reason}" if reason else summary))
+    return lines
+
+
+def _presets(tables: Tables) -> list[tuple[str, str, str]]:
+    from benchmark.config import read_preset
+
+    presets = {name: read_preset(name, tables) for name in tables.preset_names}
+    return [
+        (name, "available", "; ".join(filter(None, (preset.description, preset.warning))))
+        for name, preset in presets.items()
+    ]
+
+
+def _settings(tables: Tables, name: str | None) -> list[tuple[str, str, str]]:
+    from benchmark.settings import describe_fields
+
+    if name is not None:
+        sections = [name]
+    else:
+        own = (tables.section(method) for method in tables.methods)
+        sections = list(dict.fromkeys([*tables.tasks, *own]))
+    return [
+        (f"{section}.{field}", default, description)
+        for section in sections
+        for field, default, description in describe_fields(tables.settings_model(section))
+    ]

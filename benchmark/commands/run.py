@@ -1,0 +1,76 @@
+"""`userllm-bench run`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import RunConfig, read_config, read_layers, read_preset
+from benchmark.errors import UserError
+from benchmark.tables import Tables, default_tables
+
+if TYPE_CHECKING:
+    from benchmark.results import Row
+
+
+def run_command(
+    file: Path | None,
+    options: Mapping[str, Any],
+    tables: Tables | None,
+    arguments: Sequence[str],
+) -> int:
+    """Runs all cells, prints rows and draws figures.
+
+    Returns:
+        1 where a cell failed, else 0.
+    """
+    tables = tables or default_tables()
+    config = read_config(file, options, tables)
+    read_layers(config, tables)  # before the imports below, which take seconds
+    warning = read_preset(config.preset, tables).warning
+    from benchmark.progress import open_progress, quiet_libraries
+    from benchmark.runner import run
+
+    progress = open_progress()
+    command = shlex.join(["userllm-bench", *arguments])
+    try:
+        with quiet_libraries():
+            rows = run(config, tables, progress, command)
+    finally:
+        progress.close()
+    figures = _draw(config, rows)
+    if config.as_json:
+        print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
+        if warning:
+            print(warning, file=sys.stderr)
+    else:
+        from benchmark.commands.table import print_table
+
+        names = dict.fromkeys(name for task in config.task for name in tables.tasks[task].metrics)
+        print_table(rows, list(names), warning, figures)
+    return 1 if any(row.error for row in rows) else 0
+
+
+def _draw(config: RunConfig, rows: Sequence[Row]) -> list[Path]:
+    """Figures of what this run can be compared with: its rows and others in the same folder."""
+    from benchmark.plots import draw
+    from benchmark.results import comparison_group, load_records
+
+    own = {comparison_group(row.record) for row in rows if row.record is not None}
+    if not own:
+        return []
+    try:
+        every = load_records([config.out])
+    except UserError as error:
+        print(f"figures show this run alone: {error}", file=sys.stderr)
+        every = list(rows)
+    comparable = [row for row in every if row.record and comparison_group(row.record) in own]
+    try:
+        return draw(comparable, config.out / "plots")
+    except UserError as error:
+        print(f"no figures: {error}", file=sys.stderr)
+        return []

@@ -1,0 +1,250 @@
+"""What a run is asked to do: command line, file and presets, merged and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from benchmark.errors import UserError, unknown
+from benchmark.settings import (
+    Nested,
+    build,
+    check_names,
+    describe_error,
+    flatten,
+    merge,
+    parse_assignment,
+    parse_yaml,
+)
+from benchmark.tables import Tables
+
+
+class RunConfig(BaseModel):
+    """The options of `userllm-bench run`; a configuration file has the same keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    task: tuple[str, ...] = Field(description="tasks, comma-separated")
+    dataset: str = Field("ml-100k", description="data set")
+    methods: tuple[str, ...] | None = Field(None, description="methods; the default set if absent")
+    preset: str = Field("quick", description="budget of every method")
+    seeds: tuple[int, ...] = Field((0,), description="seeds, comma-separated")
+    assignments: tuple[str, ...] = Field((), alias="set", description="<name>.<field>=value")
+    split: str = Field("last", description="how test and validation targets are chosen")
+    part: Literal["test", "validation"] = Field("test", description="which targets to score")
+    seen: Literal["auto", "exclude", "include"] = Field(
+        "auto", description="whether a user's earlier items are ranked; auto = exclude them unless "
+        "the data set has repeats"
+    )  # fmt: skip
+    llm: str | None = Field(None, description="hub name or folder of a causal language model")
+    out: Path = Field(Path("results/runs"), description="folder that receives one folder a cell")
+    threads: int | None = Field(None, ge=1, description="threads; the physical cores if absent")
+    force: bool = Field(False, description="run finished cells again")
+    as_json: bool = Field(False, alias="json", description="print the rows as JSON on stdout")
+    sections: dict[str, dict[str, Any]] = Field({}, description="settings a method or task")
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _whole(cls, value: object) -> object:
+        if not isinstance(value, Sequence) or isinstance(value, str):
+            return value
+        seeds = []
+        for part in value:
+            text = str(part)
+            if isinstance(part, bool) or not (text.isascii() and text.isdigit()):
+                raise ValueError(f"{text!r} is no seed: give whole numbers from 0, e.g. 0,1")
+            if int(text) >= 2**32:
+                raise ValueError(f"the seed {text} is too large: it must be below {2**32}")
+            seeds.append(int(text))
+        return tuple(dict.fromkeys(seeds))
+
+    # Runs before the one above: of such validators the last one comes first.
+    @field_validator("task", "methods", "seeds", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = value.split(",")
+        elif isinstance(value, int) and not isinstance(value, bool):
+            value = [value]
+        if isinstance(value, Sequence):
+            stripped = [part.strip() if isinstance(part, str) else part for part in value]
+            kept = [part for part in stripped if part != ""]
+            if not kept:
+                raise ValueError("the list is empty")
+            return tuple(dict.fromkeys(kept))
+        return value
+
+
+_KEYS = {info.alias or name: name for name, info in RunConfig.model_fields.items()}
+_KEYS.pop("sections")
+
+
+class Preset(BaseModel):
+    """A budget for every method and task."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    warning: str = ""
+    settings: dict[str, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Settings by section, the later layer winning, each as YAML gave it."""
+
+    preset: Mapping[str, Nested]
+    file: Mapping[str, Nested]
+    sets: Mapping[str, Nested]
+
+    def resolve(self, tables: Tables, name: str) -> BaseModel:
+        """The settings of a method or task.
+
+        A method takes what is given for its section, then for its own name, then what its row
+        fixes.
+        """
+        model = tables.settings_model(name)
+        fixed = tables.methods[name].overrides if name in tables.methods else {}
+        given = [self._of(layer, tables, name) for layer in (self.preset, self.file, self.sets)]
+        return build(model, merge(*given, fixed), name)
+
+    def changes(self, tables: Tables, name: str) -> dict[str, Any]:
+        """What file and `--set` say about a method or task, dotted name → value."""
+        return flatten(merge(*(self._of(layer, tables, name) for layer in (self.file, self.sets))))
+
+    @staticmethod
+    def _of(layer: Mapping[str, Nested], tables: Tables, name: str) -> dict[str, Any]:
+        section = tables.section(name) if name in tables.methods else name
+        return merge(layer.get(section, {}), layer.get(name, {}) if name != section else {})
+
+
+def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -> RunConfig:
+    """Merges a configuration file with the options of the command line, which win.
+
+    Args:
+        file: YAML file or None.
+        options: Keys of `RunConfig` (by alias); None = not given.
+        tables: What can be named.
+    """
+    values: dict[str, Any] = {}
+    sections: dict[str, Any] = {}
+    if file is not None:
+        known = tables.sections
+        for key, value in _read_mapping(file).items():
+            if key in _KEYS:
+                values[key] = value
+            elif key in known:
+                check_names(tables.settings_model(key), value, key)
+                sections[key] = value
+            else:
+                raise unknown(f"key in {file}", str(key), [*_KEYS, *known])
+    given = {key: value for key, value in options.items() if value is not None}
+    from_file = values.get("set") or []
+    sets = [from_file] if isinstance(from_file, str) else list(from_file)
+    sets += list(given.pop("set", []))
+    if "task" not in values and "task" not in given:
+        raise UserError(f"which task? Add --task: {', '.join(tables.tasks)}")
+    try:
+        config = RunConfig.model_validate({**values, **given, "set": sets, "sections": sections})
+    except ValidationError as error:
+        raise UserError(_with_flag(error)) from None
+    _check(config, tables)
+    return config
+
+
+def chosen_methods(config: RunConfig, tables: Tables) -> tuple[str, ...]:
+    """The methods of a run, in order."""
+    if config.methods is not None:
+        return config.methods
+    return tuple(name for name in tables.methods if tables.methods[name].in_default)
+
+
+def read_preset(name: str, tables: Tables) -> Preset:
+    """Reads a preset by name."""
+    if name not in tables.preset_names:
+        raise unknown("preset", name, tables.preset_names)
+    path = tables.presets / f"{name}.yaml"
+    return build(Preset, _read_mapping(path), f"preset {name}")
+
+
+def read_layers(config: RunConfig, tables: Tables) -> Layers:
+    """The settings that preset, file and `--set` give, names checked.
+
+    Raises:
+        UserError: A `--set` names nothing, nothing of this run, or what its row fixes.
+    """
+    sets: dict[str, Any] = {}
+    methods = chosen_methods(config, tables)
+    used = {*config.task, *methods, *(tables.section(method) for method in methods)}
+    for text in config.assignments:
+        section, nested = parse_assignment(text)
+        check_names(tables.settings_model(section), nested, section)
+        if section not in used:
+            raise UserError(
+                f"--set {text}: {section} is not part of this run; its parts: "
+                f"{', '.join(sorted(used))}"
+            )
+        _check_fixed(text, section, nested, methods, tables)
+        sets = merge(sets, {section: nested})
+    return Layers(read_preset(config.preset, tables).settings, config.sections, sets)
+
+
+def _check_fixed(
+    text: str, section: str, nested: Nested, methods: Sequence[str], tables: Tables
+) -> None:
+    """A `--set` that no row would follow, because each fixes the field, is an error."""
+    readers = [name for name in methods if section in (name, tables.section(name))]
+    for field in flatten(nested):
+        fixing = [name for name in readers if field in flatten(tables.methods[name].overrides)]
+        if readers and fixing == readers:
+            raise UserError(f"--set {text}: {', '.join(fixing)} fixes {field}")
+
+
+def _check(config: RunConfig, tables: Tables) -> None:
+    """Checks every name of a run, and that each named method can do one of the tasks."""
+    tables.datasets[config.dataset]
+    tables.splits[config.split]
+    needed = {name: tables.tasks[name].needs for name in config.task}
+    if config.preset not in tables.preset_names:
+        raise unknown("preset", config.preset, tables.preset_names)
+    chosen = chosen_methods(config, tables)
+    if config.llm is not None and not any(tables.methods[name].uses_llm for name in chosen):
+        users = [name for name in tables.methods if tables.methods[name].uses_llm]
+        raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
+    for name in config.methods or ():
+        able = tables.methods[name].capabilities
+        if not set(needed.values()) & set(able):
+            raise UserError(
+                f"method {name!r} can do none of the tasks asked for: "
+                + "; ".join(f"{task} needs {need}" for task, need in needed.items())
+                + f"; it has {', '.join(able) or 'nothing'}"
+            )
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"there is no configuration file {str(path)!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"cannot read the configuration file {str(path)!r}: {reason}") from None
+    values = parse_yaml(text, str(path))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: keys with values are needed, e.g. 'task: next_item'")
+    return {str(key): value for key, value in values.items()}
+
+
+def _with_flag(error: ValidationError) -> str:
+    """One line about a wrong option, as `--name` writes it."""
+    details = error.errors()[0]
+    details["loc"] = tuple(part for part in details["loc"] if part != "sections")
+    if details["type"] == "value_error":
+        return f"--{details['loc'][0]}: {details['msg'].removeprefix('Value error, ')}"
+    return f"--{describe_error(details, '')}"

@@ -1,0 +1,141 @@
+"""What a run ran on: machine, versions, source. It never says the machine's or a user's name."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = (
+    "lightning", "numpy", "pandas", "peft", "polars", "pyarrow", "recbole", "safetensors",
+    "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "userllm-bench",
+)  # fmt: skip
+_SOURCE = Path(__file__).resolve().parent.parent
+
+
+def usable_cpus() -> set[int]:
+    """Logical processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return set(os.sched_getaffinity(0))
+    return set(range(os.cpu_count() or 1))
+
+
+def physical_cores() -> int:
+    """Physical cores among the usable processors, at most what a container's quota allows."""
+    siblings = set()
+    for cpu in usable_cpus():
+        path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+        try:
+            siblings.add(path.read_text().strip())
+        except OSError:
+            siblings.add(str(cpu))
+    return max(1, min(len(siblings), _quota()))
+
+
+def default_threads() -> int:
+    """`OMP_NUM_THREADS` where somebody set it, else the physical cores."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else physical_cores()
+
+
+def describe_host(threads: int, accelerator: str) -> dict[str, Any]:
+    """Processor, cores, threads, memory and operating system."""
+    return {
+        "cpu": _cpu_model(),
+        "physical_cores": physical_cores(),
+        "logical_cores": len(usable_cpus()),
+        "threads": threads,
+        "memory_bytes": _memory_bytes(),
+        "os": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "accelerator": accelerator,
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that numbers can depend on."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def python_version() -> str:
+    """For example `CPython 3.11.7`."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def source_state() -> dict[str, Any] | None:
+    """Commit of the source tree and whether it was changed since; None outside a checkout."""
+    if not (_SOURCE / ".git").exists():
+        return None
+    commit = _git("rev-parse", "--verify", "-q", "HEAD")
+    changes = _git("status", "--porcelain", "--", "benchmark", "userllm", "baselines")
+    if not commit or changes is None:
+        return None
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def reset_peak_memory() -> None:
+    """Starts the measurement of `peak_memory_bytes` anew where the system can (Linux)."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_memory_bytes() -> int:
+    """Most resident memory of this process since the last reset, or since its start."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _quota() -> int:
+    """Processors that a control group allows, rounded up."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return sys.maxsize
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError):
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(_SOURCE), *arguments], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,46 @@
+"""How sure a mean over users is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, samples: int = 2000, confidence: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of a mean.
+
+    Users are drawn with replacement, as many as there are, `samples` times; the interval holds
+    the middle `confidence` of the means. Only how often each distinct value is drawn matters, and
+    that is a multinomial variable: so it is drawn at once, which takes milliseconds for metrics
+    with few distinct values, however many users there are.
+
+    Args:
+        values: One value a user, `[n]`.
+        samples: Number of resamples.
+        confidence: Share of the means inside the interval.
+        seed: Seed of the resampling.
+
+    Returns:
+        Lower and upper bound.
+
+    Raises:
+        ValueError: No values, or one that is no number.
+    """
+    if not len(values) or not np.isfinite(values).all():
+        raise ValueError("a bootstrap needs values, all of them numbers")
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) == 1:
+        return float(distinct[0]), float(distinct[0])
+    rng = np.random.default_rng(seed)
+    share = counts / counts.sum()
+    chunk = max(1, 4_000_000 // len(distinct))  # at most 32 MB of counts at a time
+    means = [
+        rng.multinomial(len(values), share, size=min(chunk, samples - done))
+        @ distinct
+        / len(values)
+        for done in range(0, samples, chunk)
+    ]
+    tail = (1.0 - confidence) / 2.0
+    low, high = np.quantile(np.concatenate(means), [tail, 1.0 - tail])
+    return float(low), float(high)

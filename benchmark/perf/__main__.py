@@ -1,0 +1,45 @@
+"""`python -m benchmark.perf [NAME...]`: measures and writes one JSON a name."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmark.errors import UserError, unknown
+from benchmark.host import default_threads
+from benchmark.perf.comparison import Comparison, write
+from benchmark.registry import load
+
+COMPARISONS = {
+    "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
+}
+"""Name -> function of the number of threads."""
+
+
+def main() -> int:
+    """Runs the comparisons named on the command line, all without a name."""
+    parser = argparse.ArgumentParser(prog="python -m benchmark.perf", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMPARISONS))
+    parser.add_argument("--out", type=Path, default=Path("results/perf"), help="folder of the JSON")
+    parser.add_argument("--threads", type=int, default=default_threads(), help="of both sides")
+    arguments = parser.parse_args()
+    try:
+        for name in arguments.names:
+            if name not in COMPARISONS:
+                raise unknown("comparison", name, COMPARISONS)
+        for name in arguments.names or COMPARISONS:
+            compare = load(COMPARISONS[name])
+            assert callable(compare)
+            result = compare(arguments.threads)
+            assert isinstance(result, Comparison)
+            path = write(name, result, arguments.out, arguments.threads)
+            print(f"{name}: {result.ratio:.1f} times as fast; {path}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

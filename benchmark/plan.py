@@ -1,0 +1,123 @@
+"""What a run consists of: the world that its cells share, and the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel
+
+from benchmark import results
+from benchmark.data.dataset import Dataset
+from benchmark.data.splits import Split
+from benchmark.protocols import CandidateRanker, Method
+from benchmark.tasks.next_item import Evaluation
+from benchmark.types import Progress
+
+
+class Task(Protocol):
+    """What the runner asks of a task."""
+
+    name: str
+    version: str
+    tie_rule: str
+
+    def validator(
+        self, split: Split, seen: str
+    ) -> Callable[[CandidateRanker], Mapping[str, float]]:
+        """Values on the validation examples, for early stopping."""
+        ...
+
+    def evaluate(
+        self,
+        method: Any,
+        split: Split,
+        dataset: Dataset,
+        seen: str,
+        part: str,
+        progress: Progress,
+        name: str,
+    ) -> Evaluation:
+        """Scores every example of a part."""
+        ...
+
+
+@dataclass(frozen=True)
+class World:
+    """What all cells of a run share.
+
+    Attributes:
+        dataset: The data.
+        split: Its split.
+        split_name: The split's name.
+        seen: `exclude` or `include`.
+        part: `test` or `validation`.
+        preset: Name of the preset.
+        llm: Language model as the user named it, None = embedded.
+        llm_facts: See `identity.llm_identity`.
+        cache: Folder of shared stages.
+        threads: Threads of a cell.
+        command: What the user typed.
+        accelerator: Lightning's name of the device.
+    """
+
+    dataset: Dataset
+    split: Split
+    split_name: str
+    seen: str
+    part: str
+    preset: str
+    llm: str | None
+    llm_facts: dict[str, str] | None
+    cache: Path
+    threads: int
+    command: str
+    accelerator: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method on one task with one seed, its settings resolved.
+
+    Attributes:
+        task: Builds the task.
+        method: Builds the method; imports it, which may take seconds.
+        task_name: Name of the task.
+        method_name: Name of the method.
+        method_settings: What the method is built from.
+        task_settings: What the task is built from.
+        changes: What the user set, dotted name → value.
+        seed: Seed of everything random.
+        uses_llm: Whether the method reads the world's language model.
+        config_hash: SHA-256 of all that can change the numbers.
+        folder: Where record and examples go.
+    """
+
+    task: Callable[[], Task]
+    method: Callable[[], Method]
+    task_name: str
+    method_name: str
+    task_settings: BaseModel
+    method_settings: BaseModel
+    changes: dict[str, Any]
+    seed: int
+    uses_llm: bool
+    config_hash: str
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        """How progress calls it."""
+        return f"{self.method_name} seed {self.seed}"
+
+    @property
+    def record(self) -> Path:
+        """The record; it exists exactly where the cell is finished."""
+        return self.folder / results.RECORD
+
+
+def build(target: object, settings: BaseModel) -> Any:
+    """Builds a method or task from its settings."""
+    return cast("Callable[[BaseModel], Any]", target)(settings)

@@ -1,0 +1,145 @@
+"""How figures look: colours that colour-blind people can tell apart, labels that do not overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import BboxBase
+
+INK = "#222222"
+MUTED = "#555555"
+PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#B59F00")
+"""Okabe and Ito's colours, the yellow darkened so that it shows on white."""
+HATCHES = ("", "///", "...")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+
+_OFFSETS = tuple(
+    (dx * far, dy * far)
+    for far in (1.0, 1.6, 2.4, 3.4, 4.6, 6.0)
+    for dx, dy in ((9, 0), (8, 8), (8, -8), (0, 12), (0, -12), (-8, 8), (-8, -8), (-9, 0))
+)
+"""Where a label may stand, in points from its mark, the best first."""
+
+
+def style_of(number: int) -> tuple[str, str]:
+    """Colour and marker of the n-th method; no two of the first 24 have both in common."""
+    return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
+
+
+def clear_frame(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
+    """No frame on top and right, and a light grid behind everything."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_axisbelow(True)
+    axes.grid(axis=grid, color="#e3e3e3", linewidth=0.7)
+
+
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Writes a figure as PNG and SVG, each in one step."""
+    import matplotlib
+
+    files = []
+    for kind in ("png", "svg"):
+        target = path.with_name(f"{path.name}.{kind}")
+        fresh = target.with_name(f".{target.name}.tmp")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Without date and random ids, equal rows make equal files.
+            with matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"}):
+                metadata = {"Date": None} if kind == "svg" else {"Software": "userllm-bench"}
+                figure.savefig(fresh, format=kind, dpi=160, metadata=metadata)
+            fresh.replace(target)
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror or error}") from None
+        files.append(target)
+    return files
+
+
+def place_labels(
+    figure: Figure,
+    axes: Axes,
+    xs: Sequence[float],
+    ys: Sequence[float],
+    whiskers: Sequence[tuple[float, float]],
+    labels: Sequence[str],
+    colours: Sequence[str],
+) -> None:
+    """Writes each label beside its mark, where it covers no label, mark or whisker.
+
+    Args:
+        figure: The whole picture.
+        axes: Holds the marks.
+        xs: Where the marks are.
+        ys: Where the marks are.
+        whiskers: Lower and upper end of each mark's vertical whisker.
+        labels: What to write.
+        colours: Of the marks; a label takes a darker shade of it.
+    """
+    from matplotlib import patheffects
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.transforms import Bbox
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]  # lays everything out, so that extents are known
+    marks = axes.transData.transform(list(zip(xs, ys, strict=True)))
+    half = 6 * figure.dpi / 72
+    taken: list[BboxBase] = [Bbox([[x - half, y - half], [x + half, y + half]]) for x, y in marks]
+    for x, ends in zip(xs, whiskers, strict=True):
+        (left, low), (_, high) = axes.transData.transform([(x, end) for end in ends])
+        taken.append(Bbox([[left - half / 2, low], [left + half / 2, high]]))
+    inside = axes.get_window_extent()
+    for x, y, label, colour in zip(xs, ys, labels, colours, strict=True):
+        best: tuple[float, Annotation, BboxBase] | None = None
+        for rank, (dx, dy) in enumerate(_OFFSETS):
+            note = axes.annotate(
+                label, (x, y), (dx, dy), textcoords="offset points", fontsize=8.5,
+                color=_darker(colour),
+                ha="left" if dx > 0 else "right" if dx < 0 else "center",
+                va="center" if dy == 0 else "bottom" if dy > 0 else "top", zorder=5,
+                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 5}
+                if rank >= 16 else None,
+            )  # fmt: skip
+            # The text alone: the extent of an annotation holds its arrow too.
+            box = _text_box(note, canvas)
+            cost = rank * 1e-3 + sum(_overlap(box, other) for other in taken)
+            cost += box.width * box.height - _overlap(box, inside)
+            if best is None or cost < best[0]:
+                if best is not None:
+                    best[1].remove()
+                best = (cost, note, box)
+            else:
+                note.remove()
+            if cost < len(_OFFSETS) * 1e-3:
+                break
+        assert best is not None
+        # A white rim keeps it readable where a faint line passes behind it.
+        best[1].set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+        taken.append(best[2])
+
+
+def _darker(colour: str) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (0.62 * part for part in to_rgb(colour))
+    return red, green, blue
+
+
+def _text_box(note: Annotation, canvas: object) -> BboxBase:
+    from matplotlib.text import Text
+
+    renderer = canvas.get_renderer()  # type: ignore[attr-defined]
+    note.update_positions(renderer)
+    return Text.get_window_extent(note, renderer)
+
+
+def _overlap(one: BboxBase, other: BboxBase) -> float:
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return max(0.0, width) * max(0.0, height)

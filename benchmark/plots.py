@@ -1,0 +1,210 @@
+"""Figures of finished rows, made from records alone. Free of torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.plot_style import (
+    HATCHES,
+    INK,
+    MUTED,
+    PALETTE,
+    clear_frame,
+    place_labels,
+    save,
+    style_of,
+)
+from benchmark.results import Row, comparison_group
+from benchmark.summary import latest_rows, learning_curves, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BAR_METRICS = ("recall@1", "recall@5", "recall@10")
+TIME_METRIC = "recall@10"
+_SHORTEST_SECONDS = 1.0
+"""Shorter trainings are drawn here: on a logarithmic axis they would push all others aside."""
+
+
+def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draws both figures of every group of comparable rows.
+
+    Args:
+        rows: Rows; those without a record are left out.
+        folder: Where PNG and SVG go.
+
+    Returns:
+        The files.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in latest_rows(rows):
+        if row.record is not None:
+            groups.setdefault(comparison_group(row.record), []).append(row)
+    files: list[Path] = []
+    taken: dict[str, int] = {}
+    for members in groups.values():
+        name = _file_name(members[0])
+        taken[name] = taken.get(name, 0) + 1
+        if taken[name] > 1:
+            name = f"{name}-{taken[name]}"
+        summary = summarise(members)
+        if summary["metric"].isin(BAR_METRICS).any():
+            files += save(draw_bars(summary, _title(members)), folder / f"{name}-bars")
+        if (summary["metric"] == TIME_METRIC).any():
+            curves = learning_curves(members)
+            files += save(draw_time(summary, curves, _title(members)), folder / f"{name}-time")
+    return files
+
+
+def draw_bars(summary: pd.DataFrame, title: str) -> Figure:
+    """Grouped bars of recall by method, best first, with whiskers over the 95% interval."""
+    from matplotlib.figure import Figure
+
+    metrics = [metric for metric in BAR_METRICS if (summary["metric"] == metric).any()]
+    order = (
+        summary[summary["metric"] == metrics[-1]]
+        .sort_values("value", ascending=False, kind="stable")["label"]
+        .tolist()
+    )
+    figure = Figure(figsize=(8.0, 1.9 + 0.62 * len(order)), layout="constrained")
+    axes = figure.subplots()
+    height = 0.8 / len(metrics)
+    reach = float(summary.loc[summary["metric"].isin(metrics), "high"].max()) or 1.0
+    for number, metric in enumerate(metrics):
+        lines = summary[summary["metric"] == metric].set_index("label").reindex(order)
+        places = [y - 0.4 + height * (number + 0.5) for y in range(len(order))]
+        axes.barh(
+            places,
+            lines["value"],
+            height=height * 0.9,
+            color=PALETTE[number],
+            hatch=HATCHES[number],
+            edgecolor="white",
+            linewidth=0.6,
+            label=metric,
+            zorder=2,
+        )
+        below = (lines["value"] - lines["low"]).clip(lower=0)
+        above = (lines["high"] - lines["value"]).clip(lower=0)
+        axes.errorbar(
+            lines["value"], places, xerr=[below, above], fmt="none", ecolor=INK,
+            elinewidth=1.0, capsize=2.0, zorder=3,
+        )  # fmt: skip
+        for place, value, high in zip(places, lines["value"], lines["high"], strict=True):
+            if value == value:  # a method may lack a metric
+                axes.text(
+                    max(value, high) + 0.012 * reach, place, f"{value:.3f}",
+                    va="center", ha="left", fontsize=7.5, color=INK,
+                )  # fmt: skip
+    axes.set_yticks(range(len(order)), order)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(order) - 0.45, -0.55)
+    axes.set_xlim(0, reach * 1.1)
+    axes.set_xlabel(f"share of users (whiskers: 95% interval over users{_mean_of(summary)})")
+    clear_frame(axes, "x")
+    _titled(figure, axes, title)
+    # Above the bars, where it can cover none.
+    axes.legend(
+        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(metrics), frameon=False,
+        borderaxespad=0.2, columnspacing=1.2, fontsize=9,
+    )  # fmt: skip
+    return figure
+
+
+def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure:
+    """Quality against seconds of training, with the way there on validation as faint lines."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.0, 5.2), layout="constrained")
+    axes = figure.subplots()
+    lines = summary[summary["metric"] == TIME_METRIC].reset_index(drop=True)
+    lines["x"] = lines["training_seconds"].clip(lower=_SHORTEST_SECONDS)
+    shown = curves[curves["value"].between(0, 1)]
+    drawn = False
+    for number, line in lines.iterrows():
+        colour, marker = style_of(int(str(number)))
+        own = shown[shown["label"] == line["label"]]
+        alpha = 0.4 if own["seed"].nunique() == 1 else 0.25
+        for _, path in own.groupby(["seed", "stage"], sort=False):
+            drawn = True
+            seconds = path["seconds"].clip(lower=_SHORTEST_SECONDS)
+            axes.plot(
+                seconds, path["value"], color=colour, alpha=alpha, linewidth=1.1,
+                marker=marker if len(path) == 1 else None, markersize=3, zorder=1,
+            )  # fmt: skip
+        axes.errorbar(
+            [line["x"]],
+            [line["value"]],
+            yerr=[[line["value"] - line["low"]], [line["high"] - line["value"]]],
+            color=colour, marker=marker, markersize=8, markeredgecolor="white",
+            markeredgewidth=0.8, elinewidth=1.2, capsize=3, zorder=3,
+        )  # fmt: skip
+    _scale_time(axes, lines)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(f"{TIME_METRIC} (whiskers: 95% interval over users{_mean_of(summary)})")
+    faint = "; faint lines: validation while training" if drawn else ""
+    axes.set_xlabel(f"training seconds, every stage counted{faint}")
+    clear_frame(axes, "both")
+    _titled(figure, axes, title)
+    short = lines["training_seconds"] < _SHORTEST_SECONDS
+    labels = lines["label"].where(~short, lines["label"] + " (< 1 s)")
+    whiskers = list(zip(lines["low"], lines["high"], strict=True))
+    colours = [style_of(number)[0] for number in range(len(lines))]
+    xs, ys = lines["x"].tolist(), lines["value"].tolist()
+    place_labels(figure, axes, xs, ys, whiskers, labels.tolist(), colours)
+    return figure
+
+
+def _scale_time(axes: Axes, lines: pd.DataFrame) -> None:
+    """A logarithmic axis where the times differ much, with room for labels on the right."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    low, high = float(lines["x"].min()), float(lines["x"].max())
+    if high > 8 * low:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.6, high * (high / low) ** 0.22 * 1.2)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_xlim(0, high * 1.3)
+
+
+def _titled(figure: Figure, axes: Axes, title: str) -> None:
+    first, _, second = title.partition("\n")
+    figure.suptitle(first, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    axes.set_title(second, loc="left", fontsize=9, color=MUTED)
+
+
+def _mean_of(summary: pd.DataFrame) -> str:
+    most, least = int(summary["seeds"].max()), int(summary["seeds"].min())
+    if most == 1:
+        return ""
+    return f", mean of {most} seeds" if most == least else f", mean of {least} to {most} seeds"
+
+
+def _title(rows: Sequence[Row]) -> str:
+    record = rows[0].record
+    assert record is not None
+    protocol = record.protocol
+    seen = "taken out" if protocol.seen == "exclude" else "left in"
+    seeds = sorted({row.seed for row in rows})
+    numbers = ", ".join(map(str, seeds)) if len(seeds) <= 5 else f"{len(seeds)} different"
+    task = record.task.name.replace("_", " ").capitalize()
+    return (
+        f"{task} on {record.dataset.name}: {protocol.part} targets, seen items {seen}\n"
+        f"preset {record.preset}, split {protocol.split}, {record.examples:,} users, "
+        f"seed{'s' if len(seeds) > 1 else ''} {numbers}"
+    )
+
+
+def _file_name(row: Row) -> str:
+    record = row.record
+    assert record is not None
+    seen = "out" if record.protocol.seen == "exclude" else "in"
+    name = f"{row.dataset}-{row.task}-{row.preset}-{record.protocol.part}-seen-{seen}"
+    return re.sub(r"[^\w.-]+", "-", name)

@@ -1,0 +1,134 @@
+"""Turns a finished cell into its record."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any
+
+from pydantic import BaseModel
+
+from benchmark import host, results
+from benchmark.plan import Cell, Task, World
+from benchmark.protocols import Method
+from benchmark.settings import flatten
+from benchmark.tasks.next_item import Evaluation
+from benchmark.types import FitReport, StageReport
+
+_BUDGET_FIELDS = ("epochs", "steps", "targets", "seconds")
+
+
+def make_record(
+    cell: Cell,
+    world: World,
+    task: Task,
+    method: Method,
+    report: FitReport,
+    wall_seconds: float,
+    evaluation: Evaluation,
+) -> results.RunRecord:
+    """The record of a cell that has just been fitted and judged.
+
+    Args:
+        cell: What was run.
+        world: What it shared with the other cells.
+        task: Who judged.
+        method: Who was fitted.
+        report: What the method says about its training.
+        wall_seconds: Time of `fit`, validation included.
+        evaluation: What came out.
+
+    Raises:
+        FloatingPointError: A metric is no number.
+    """
+    dataset, split = world.dataset, world.split
+    for metric, value in evaluation.metrics.items():
+        if not math.isfinite(value):
+            raise FloatingPointError(f"{metric} is {value}")
+    return results.RunRecord(
+        config_hash=cell.config_hash,
+        dataset=results.DatasetFacts(
+            name=dataset.name,
+            fingerprint=dataset.fingerprint,
+            target_hash=split.target_hash,
+            licence=dataset.licence,
+            citation=dataset.citation,
+            source=dataset.source,
+            facts={**dataset.facts, **split.facts},
+        ),
+        task=results.Component(
+            name=cell.task_name,
+            version=task.version,
+            settings=cell.task_settings.model_dump(mode="json"),
+        ),
+        method=results.Component(
+            name=cell.method_name,
+            settings=cell.method_settings.model_dump(mode="json"),
+            changes=cell.changes,
+        ),
+        protocol=results.ProtocolFacts(
+            split=world.split_name,
+            split_description=split.description,
+            part=world.part,
+            seen=world.seen,
+            tie_rule=task.tie_rule,
+            history_length=getattr(method, "history_length", None),
+        ),
+        seed=cell.seed,
+        preset=world.preset,
+        budget=describe_budget(cell.method_settings, report),
+        metrics=evaluation.metrics,
+        intervals=evaluation.intervals,
+        examples=evaluation.examples.height,
+        fit=results.Fit(
+            seconds=report.seconds,
+            wall_seconds=wall_seconds,
+            stages=tuple(_stage(stage) for stage in report.stages),
+            parameters=report.parameters,
+            trained_parameters=report.trained_parameters,
+            notes=report.notes,
+        ),
+        evaluation_seconds=evaluation.seconds,
+        peak_memory_bytes=host.peak_memory_bytes(),
+        llm=world.llm_facts if cell.uses_llm else None,
+        host=host.describe_host(world.threads, world.accelerator),
+        python=host.python_version(),
+        versions=host.package_versions(),
+        git=host.source_state(),
+        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        command=world.command,
+    )
+
+
+def _stage(stage: StageReport) -> results.Stage:
+    return results.Stage(
+        name=stage.name,
+        seconds=stage.seconds,
+        steps=stage.steps,
+        epochs=stage.epochs,
+        targets=stage.targets,
+        reused=stage.reused,
+        stopped=stage.stopped,
+        curve=tuple((point.seconds, point.step, point.value) for point in stage.curve),
+    )
+
+
+def describe_budget(settings: BaseModel, report: FitReport) -> dict[str, Any]:
+    """What the settings allowed, what was spent, and one line about the latter."""
+    limits = {
+        name: value
+        for name, value in flatten(settings.model_dump(mode="json")).items()
+        if name.rpartition(".")[2].removeprefix("max_") in _BUDGET_FIELDS
+    }
+    parts = []
+    for stage in report.stages:
+        amount = f" {stage.epochs:.3g} ep" if stage.epochs else ""
+        amount = amount or (f" {stage.steps} steps" if stage.steps else "")
+        early = " (early stop)" if stage.stopped == "early" else ""
+        parts.append(stage.name + amount + early)
+    return {
+        "limits": limits,
+        "steps": sum(stage.steps for stage in report.stages),
+        "targets": sum(stage.targets for stage in report.stages),
+        "text": ", ".join(parts) or "no training",
+    }

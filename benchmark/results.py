@@ -1,0 +1,277 @@
+"""Records of finished cells: their schema, reading them back, and tidy frames. Free of torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+EXAMPLES = "examples.parquet"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetFacts(_Part):
+    """Which data: `fingerprint` covers ids, events and texts, `target_hash` the test targets."""
+
+    name: str
+    fingerprint: str
+    target_hash: str
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
+    facts: dict[str, Any] = {}
+
+
+class ProtocolFacts(_Part):
+    """How a method was judged."""
+
+    split: str
+    split_description: str
+    part: str
+    seen: str
+    tie_rule: str
+    history_length: int | None = None
+
+
+class Component(_Part):
+    """A task or method with the settings it ran with; `version` is empty for a method."""
+
+    name: str
+    version: str = ""
+    settings: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
+
+
+class Stage(_Part):
+    """One training stage; `curve` holds `[seconds, step, validation value]` of every look."""
+
+    name: str
+    seconds: float
+    steps: int = 0
+    epochs: float = 0.0
+    targets: int = 0
+    reused: bool = False
+    stopped: str = "budget"
+    curve: tuple[tuple[float, int, float], ...] = ()
+
+
+class Fit(_Part):
+    """What fitting took."""
+
+    seconds: float
+    wall_seconds: float
+    stages: tuple[Stage, ...] = ()
+    parameters: int = 0
+    trained_parameters: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class RunRecord(_Part):
+    """One finished cell: a method, on a task, with a seed."""
+
+    schema_version: int = SCHEMA_VERSION
+    config_hash: str
+    dataset: DatasetFacts
+    task: Component
+    method: Component
+    protocol: ProtocolFacts
+    seed: int
+    preset: str
+    axes: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
+    examples: int
+    fit: Fit
+    evaluation_seconds: float
+    peak_memory_bytes: int
+    llm: dict[str, str] | None = None
+    host: dict[str, Any] = {}
+    python: str
+    versions: dict[str, str] = {}
+    git: dict[str, Any] | None = None
+    created: str
+    command: str
+
+
+class Row(_Part):
+    """What a run says about one cell: a record, or why there is none."""
+
+    dataset: str
+    task: str
+    method: str
+    seed: int
+    preset: str
+    record: RunRecord | None = None
+    path: Path | None = None
+    na: str = ""
+    error: str = ""
+    log: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as `--json` prints it."""
+        row: dict[str, Any] = {
+            "dataset": self.dataset,
+            "task": self.task,
+            "method": self.method,
+            "seed": self.seed,
+            "preset": self.preset,
+            "axes": {},
+        }
+        if self.record is None:
+            row |= {"na": self.na} if self.na else {"error": self.error}
+            return row | ({"log": str(self.log)} if self.log else {})
+        record = self.record
+        return row | {
+            "axes": record.axes,
+            "metrics": record.metrics,
+            "intervals": {name: list(interval) for name, interval in record.intervals.items()},
+            "budget": record.budget,
+            "training_seconds": record.fit.seconds,
+            "record": str(self.path),
+        }
+
+
+def row_of(record: RunRecord, path: Path) -> Row:
+    """The row of a finished cell."""
+    return Row(
+        dataset=record.dataset.name,
+        task=record.task.name,
+        method=record.method.name,
+        seed=record.seed,
+        preset=record.preset,
+        record=record,
+        path=path,
+    )
+
+
+def read_record(path: Path) -> RunRecord:
+    """Reads one record.
+
+    Raises:
+        UserError: It is broken, or written by a newer version.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        version = values["schema_version"]
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise UserError(
+                f"{path} was written by a newer version (record schema {version}; this version "
+                f"reads up to {SCHEMA_VERSION}): update userllm-bench"
+            )
+        return RunRecord.model_validate(values)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        problem = "it is no valid JSON record"
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+        raise UserError(f"{path} is broken: {problem}; delete its folder and run again") from None
+
+
+def find_records(paths: Sequence[Path]) -> Iterator[Path]:
+    """Record files under some folders, at any depth, in order of their names, each once."""
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"there is no folder {str(path)!r}")
+        found = [path] if path.is_file() else sorted(path.rglob(RECORD))
+        for record in found:
+            # Hidden folders hold what is being written or replaced at this moment.
+            hidden = any(part.startswith(".") for part in record.relative_to(path).parts)
+            if not hidden and record.resolve() not in seen:
+                seen.add(record.resolve())
+                yield record
+
+
+def load_records(paths: Sequence[Path]) -> list[Row]:
+    """Rows of all records under some folders.
+
+    Raises:
+        UserError: No record there, or a broken one.
+    """
+    rows = [row_of(read_record(path), path) for path in find_records(paths)]
+    if not rows:
+        where = ", ".join(str(path) for path in paths)
+        raise UserError(f"no {RECORD} under {where}: run userllm-bench run first")
+    return rows
+
+
+def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
+    """A tidy frame: one line a cell and metric, of finished cells only.
+
+    Columns: what identifies a cell, `metric`, `value`, `low`, `high`, `training_seconds`,
+    `record` (position in `rows`), and `group`, equal for rows that may be compared.
+    """
+    import pandas as pd
+
+    lines = []
+    for position, row in enumerate(rows):
+        if row.record is None:
+            continue
+        record = row.record
+        for metric, value in record.metrics.items():
+            low, high = record.intervals.get(metric, (value, value))
+            lines.append(
+                {
+                    "group": comparison_group(record),
+                    "dataset": record.dataset.name,
+                    "task": record.task.name,
+                    "seen": record.protocol.seen,
+                    "split": record.protocol.split,
+                    "part": record.protocol.part,
+                    "preset": record.preset,
+                    "method": record.method.name,
+                    "variant": variant(record),
+                    "seed": record.seed,
+                    "metric": metric,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "training_seconds": record.fit.seconds,
+                    "created": record.created,
+                    "record": position,
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def comparison_group(record: RunRecord) -> str:
+    """A key that is equal for records that belong into one figure or table."""
+    protocol = record.protocol
+    return "|".join(
+        [
+            record.dataset.name,
+            record.dataset.fingerprint,
+            record.dataset.target_hash,
+            record.task.name,
+            record.task.version,
+            protocol.split,
+            protocol.part,
+            protocol.seen,
+            record.preset,
+        ]
+    )
+
+
+def variant(record: RunRecord) -> str:
+    """What tells a record from others of its method: the settings that somebody changed."""
+    changed: Mapping[str, Any] = {**record.axes, **record.method.changes}
+    parts = [f"{name}={value}" for name, value in sorted(changed.items())]
+    if record.llm is not None:
+        parts.append(f"llm={record.llm.get('name', '')}")
+    return ", ".join(parts)

@@ -1,0 +1,165 @@
+"""Settings of methods and tasks: read, merged and checked, with errors that say what is right."""
+
+from __future__ import annotations
+
+import json
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from benchmark.errors import UserError, unknown
+
+Nested = Mapping[str, Any]
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads `1e-3` as a number, as YAML 1.2 does, and refuses a key given twice."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = str(key_node.value)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Reads YAML; `UserError` with the place where it is broken."""
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise UserError(f"{where}{place}: not valid YAML: {problem}") from None
+
+
+def parse_assignment(text: str) -> tuple[str, dict[str, Any]]:
+    """Reads `<name>.<field>[.<sub>]=value` into the name and the nested value."""
+    path, equals, value = text.partition("=")
+    section, *fields = path.strip().split(".")
+    if not equals or not section or not fields or not all(fields):
+        raise UserError(f"--set {text!r}: write <name>.<field>=value, e.g. user_llm.strategy=lora")
+    nested: Any = parse_yaml(value, f"--set {text!r}:")
+    for field in reversed(fields):
+        nested = {field: nested}
+    return section, nested
+
+
+def merge(*layers: Nested) -> dict[str, Any]:
+    """Merges nested mappings; a later value wins."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = merged.get(key)
+            both = isinstance(old, Mapping) and isinstance(value, Mapping)
+            merged[key] = merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def flatten(nested: Nested, prefix: str = "") -> dict[str, Any]:
+    """Dotted name → value of every leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{name}."))
+        else:
+            flat[name] = value
+    return flat
+
+
+def check_names(model: type[BaseModel], values: object, where: str) -> None:
+    """Raises `UserError` for a field that the model does not have, at any depth."""
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where} needs fields with values, got {values!r}")
+    for key, value in values.items():
+        name = str(key)
+        if name not in model.model_fields:
+            valid = [f"{where}.{field}" for field in model.model_fields]
+            raise unknown("setting", f"{where}.{name}", valid)
+        nested = _nested_model(model.model_fields[name].annotation)
+        if nested is not None and isinstance(value, Mapping):
+            check_names(nested, value, f"{where}.{name}")
+
+
+def build(model: type[M], values: object, where: str) -> M:
+    """Builds a settings model.
+
+    Args:
+        model: What to build.
+        values: Nested values, as YAML gives them.
+        where: What error messages call it, for example `user_llm`.
+
+    Raises:
+        UserError: Unknown field, wrong type or value out of range.
+    """
+    check_names(model, values, where)
+    try:
+        # Strict JSON: a list may become a tuple and a string an enum, but "5" or true is no number.
+        return model.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        raise UserError(describe_error(error.errors()[0], where)) from None
+
+
+def describe_error(error: ErrorDetails, where: str) -> str:
+    """One line about what pydantic found wrong."""
+    path = ".".join([where, *(str(part) for part in error["loc"])]).strip(".")
+    message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    given = error["input"]
+    got = f", got {given!r}" if isinstance(given, str | int | float | list | None) else ""
+    return f"{path}: {message[:1].lower()}{message[1:]}{got}"
+
+
+def describe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Dotted name, default as YAML and description of every setting."""
+    for name, info in model.model_fields.items():
+        nested = _nested_model(info.annotation)
+        default = None if info.default is PydanticUndefined else info.default
+        if info.default_factory is not None:
+            default = info.get_default(call_default_factory=True, validated_data={})
+        if nested is not None and isinstance(default, BaseModel):
+            yield from _described(nested, default, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", _as_yaml(default), info.description or ""
+
+
+def _described(
+    model: type[BaseModel], defaults: BaseModel, prefix: str
+) -> Iterator[tuple[str, str, str]]:
+    """Like `describe_fields`, with the defaults that the outer model gives."""
+    given = {key: _as_yaml(value) for key, value in flatten(defaults.model_dump()).items()}
+    for name, default, description in describe_fields(model, ""):
+        yield f"{prefix}{name}", given.get(name, default), description
+
+
+def _as_yaml(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        value = list(value)
+    return json.dumps(value, default=str)
+
+
+def _nested_model(annotation: object) -> type[BaseModel] | None:
+    """The model behind `Model` or `Model | None`; a dict or tuple of models is none."""
+    union = get_origin(annotation) in (Union, types.UnionType)
+    for kind in get_args(annotation) if union else (annotation,):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

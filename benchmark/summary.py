@@ -1,0 +1,122 @@
+"""Averages rows over seeds, with intervals over users. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmark.metrics.significance import bootstrap_interval
+from benchmark.results import EXAMPLES, Row, to_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def latest_rows(rows: Sequence[Row]) -> list[Row]:
+    """Of rows that differ in nothing a figure shows, the one made last."""
+    frame = to_frame(rows)
+    if frame.empty:
+        return []
+    last = frame.sort_values("created", kind="stable").drop_duplicates(
+        ["group", "method", "variant", "seed"], keep="last"
+    )
+    return [rows[position] for position in sorted(last["record"])]
+
+
+def summarise(rows: Sequence[Row]) -> pd.DataFrame:
+    """One line a method (and variant) and metric, averaged over seeds.
+
+    Args:
+        rows: Finished rows of one comparison group, each seed of a method once.
+
+    Returns:
+        Columns `label`, `metric`, `value`, `low`, `high`, `seeds` (how many), `users`,
+        `training_seconds` (mean over seeds). Methods stand in the order of the rows.
+    """
+    import pandas as pd
+
+    frame = to_frame(rows)
+    frame["label"] = _labels(frame)
+    lines = []
+    for (label, metric), part in frame.groupby(["label", "metric"], sort=False):
+        low, high = _interval(part, [rows[position].path for position in part["record"]])
+        records = [rows[position].record for position in part["record"]]
+        lines.append(
+            {
+                "label": label,
+                "metric": metric,
+                "value": part["value"].mean(),
+                "low": low,
+                "high": high,
+                "seeds": part["seed"].nunique(),
+                "users": max(record.examples for record in records if record),
+                "training_seconds": part["training_seconds"].mean(),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
+    """Validation values while training, with the seconds of all stages before counted.
+
+    Returns:
+        Columns `label`, `seed`, `stage` (its number), `seconds`, `value`.
+    """
+    import pandas as pd
+
+    frame = to_frame(rows)
+    labels = dict(zip(frame["record"], _labels(frame), strict=True))
+    lines: list[dict[str, Any]] = []
+    for position, row in enumerate(rows):
+        before = 0.0
+        for number, stage in enumerate(row.record.fit.stages if row.record else ()):
+            lines += [
+                {
+                    "label": labels[position],
+                    "seed": row.seed,
+                    "stage": number,
+                    "seconds": before + seconds,
+                    "value": value,
+                }
+                for seconds, _, value in stage.curve
+            ]
+            before += stage.seconds
+    return pd.DataFrame(lines, columns=["label", "seed", "stage", "seconds", "value"])
+
+
+def _labels(frame: pd.DataFrame) -> pd.Series[str]:
+    """The method's name, with what was changed where a method is there in several variants."""
+    several = frame.groupby("method")["variant"].transform("nunique") > 1
+    suffix = frame["variant"].where(frame["variant"] != "", "as is")
+    return frame["method"].where(~several, frame["method"] + "\n" + suffix)
+
+
+def _interval(part: pd.DataFrame, paths: Sequence[Path | None]) -> tuple[float, float]:
+    """The row's own interval; with several seeds a bootstrap over users of their mean."""
+    if len(part) > 1:
+        values = _mean_a_user(str(part["metric"].iloc[0]), paths)
+        if values is not None:
+            return bootstrap_interval(values)
+    return float(part["low"].mean()), float(part["high"].mean())
+
+
+def _mean_a_user(metric: str, paths: Sequence[Path | None]) -> np.ndarray | None:
+    """Each user's metric averaged over seeds, None where an examples file does not have it."""
+    import pandas as pd
+
+    columns = []
+    for path in paths:
+        if path is None:
+            return None
+        try:
+            examples = pd.read_parquet(path.parent / EXAMPLES, columns=["user", metric])
+        except (OSError, ValueError, KeyError):
+            return None
+        columns.append(examples.groupby("user")[metric].mean())
+    joined = pd.concat(columns, axis=1, join="inner")
+    if joined.empty or any(len(column) != len(joined) for column in columns):
+        return None
+    return joined.mean(axis=1).to_numpy(dtype=float)

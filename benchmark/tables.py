@@ -1,0 +1,95 @@
+"""All tables in one object, so that a test can hand over its own."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from benchmark.errors import unknown
+from benchmark.registrations import MethodEntry, TaskEntry
+from benchmark.registry import Entry, Registry, load
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+PRESETS = Path(__file__).parent / "configs" / "presets"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything that a run can name.
+
+    Attributes:
+        datasets: Data sets.
+        splits: Ways to take test and validation targets away.
+        tasks: Tasks.
+        methods: Methods.
+        metrics: Metrics.
+        presets: Folder of the presets, one YAML file each.
+    """
+
+    datasets: Registry[Entry]
+    splits: Registry[Entry]
+    tasks: Registry[TaskEntry]
+    methods: Registry[MethodEntry]
+    metrics: Registry[Entry]
+    presets: Path = PRESETS
+
+    @property
+    def preset_names(self) -> list[str]:
+        """Names of the presets."""
+        return sorted(path.stem for path in self.presets.glob("*.yaml"))
+
+    def section(self, method: str) -> str:
+        """The name under which a method takes settings that it shares with others."""
+        return self.methods[method].section or method
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """Every name that settings can be given for, and the settings model `module:Model`."""
+        found = {name: self.tasks[name].settings for name in self.tasks}
+        for name in self.methods:
+            entry = self.methods[name]
+            found.setdefault(entry.section or name, entry.settings)
+            found.setdefault(name, entry.settings)
+        return found
+
+    def settings_model(self, section: str) -> type[BaseModel]:
+        """The settings model of a section."""
+        sections = self.sections
+        if section not in sections:
+            raise unknown("method or task", section, sections)
+        return cast("type[BaseModel]", load(sections[section]))
+
+
+def default_tables() -> Tables:
+    """The project's own tables."""
+    from benchmark import registrations
+
+    return Tables(
+        datasets=registrations.DATASETS,
+        splits=registrations.SPLITS,
+        tasks=registrations.TASKS,
+        methods=registrations.METHODS,
+        metrics=registrations.METRICS,
+    )
+
+
+def why_unavailable(entry: Entry) -> str:
+    """Why an entry cannot be used here, "" where it can. Imports nothing."""
+    if entry.unavailable:
+        return entry.unavailable
+    missing = [name for name in entry.requires if not _importable(name)]
+    if missing:
+        hint = f": {entry.install}" if entry.install else ""
+        return f"needs {', '.join(missing)}, which is not installed{hint}"
+    return ""
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False

@@ -1,0 +1,201 @@
+"""Next item: given what a user did, which item comes next? The whole catalogue is ranked.
+
+Rules that hold for every row:
+
+- An item is right only if its id is the target's; another item of the same text is not.
+- Equal scores are settled by catalogue order: the item that stands first comes first.
+- With seen items out, every item of the user's whole history is taken out of the ranking, also
+  beyond what a method reads. A target that the user has met before can then not be found: it
+  counts as missed and its `target_rank` is null. `auto` takes seen items out only where a data
+  set has no repeats, so that this does not happen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from benchmark.data.dataset import Dataset
+from benchmark.data.histories import Examples
+from benchmark.data.splits import Split
+from benchmark.errors import unknown
+from benchmark.metrics.ranking import NEXT_ITEM_METRICS
+from benchmark.metrics.significance import bootstrap_interval
+from benchmark.protocols import CandidateRanker
+from benchmark.tasks.config import NextItemSettings
+from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
+from benchmark.types import Progress
+
+TIE_RULE = "equal scores in catalogue order; items of the same text are different items"
+SEEN = ("auto", "exclude", "include")
+PARTS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out, example by example and on average.
+
+    Attributes:
+        examples: A row a user: `user`, `target`, `ranked` (external ids, best first),
+            `target_rank`, `target_logprob`, `candidates`, `tied`, and a column a metric.
+        metrics: Means over users.
+        intervals: 95% bootstrap intervals of the means.
+        seconds: Wall-clock time of ranking.
+    """
+
+    examples: pl.DataFrame
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    seconds: float
+
+
+def resolve_seen(seen: str, dataset: Dataset) -> str:
+    """`exclude` or `include` for what `--seen` says.
+
+    Raises:
+        UserError: It is none of `auto`, `exclude`, `include`.
+    """
+    if seen not in SEEN:
+        raise unknown("value of --seen", seen, SEEN)
+    if seen == "auto":
+        return "include" if dataset.has_repeats else "exclude"
+    return seen
+
+
+class NextItem:
+    """The task `next_item`.
+
+    Args:
+        settings: See `NextItemSettings`.
+    """
+
+    name = "next_item"
+    version = "1"
+    tie_rule = TIE_RULE
+    metrics = tuple(metric.name for metric in NEXT_ITEM_METRICS)
+
+    def __init__(self, settings: NextItemSettings) -> None:
+        self.settings = settings
+
+    def validator(
+        self, split: Split, seen: str
+    ) -> Callable[[CandidateRanker], Mapping[str, float]]:
+        """A function that ranks validation examples and returns the means of the metrics.
+
+        The same users are asked on every call. Where the method has a distribution, `nll` (the
+        mean negative log-likelihood of the targets, in nats) is among the values.
+
+        Args:
+            split: Where the examples come from.
+            seen: `exclude` or `include`.
+        """
+        count = self.settings.validation_users
+        examples = split.validation.sample(count, seed=0) if count else split.validation
+
+        def validate(method: CandidateRanker) -> Mapping[str, float]:
+            answers = self._ask(method, examples, seen)
+            values = {
+                m.name: float(m.per_example(answers.places).mean()) for m in NEXT_ITEM_METRICS
+            }
+            if not np.isnan(answers.target_logprobs).any():
+                values["nll"] = float(-answers.target_logprobs.mean())
+            return values
+
+        return validate
+
+    def evaluate(
+        self,
+        method: CandidateRanker,
+        split: Split,
+        dataset: Dataset,
+        seen: str,
+        part: str = "test",
+        progress: Progress | None = None,
+        name: str = "",
+    ) -> Evaluation:
+        """Ranks for every user of a part of the split.
+
+        Args:
+            method: A fitted method.
+            split: Where the examples come from.
+            dataset: Where external ids come from.
+            seen: `exclude` or `include`.
+            part: `test` or `validation`.
+            progress: Told how far the ranking is.
+            name: The method's name, for errors.
+        """
+        if part not in PARTS:
+            raise ValueError(f"part must be one of {PARTS}, got {part!r}")
+        examples = split.test if part == "test" else split.validation
+        if progress is not None:
+            progress.stage(f"evaluate on {part}", 1.0)
+
+        def on_batch(done: int) -> None:
+            if progress is not None:
+                progress.update(done / len(examples))
+
+        begin = time.perf_counter()
+        answers = self._ask(method, examples, seen, name, on_batch)
+        seconds = time.perf_counter() - begin
+        values = {m.name: m.per_example(answers.places) for m in NEXT_ITEM_METRICS}
+        settings = self.settings
+        return Evaluation(
+            examples=tabulate(dataset, examples, answers, values),
+            metrics={metric: float(column.mean()) for metric, column in values.items()},
+            intervals={
+                metric: bootstrap_interval(
+                    column, samples=settings.bootstrap_samples, seed=settings.bootstrap_seed
+                )
+                for metric, column in values.items()
+            },
+            seconds=seconds,
+        )
+
+    def _ask(
+        self,
+        method: CandidateRanker,
+        examples: Examples,
+        seen: str,
+        name: str = "",
+        on_batch: Callable[[int], None] | None = None,
+    ) -> Answers:
+        if seen not in ("exclude", "include"):
+            raise ValueError(f"seen must be exclude or include, got {seen!r}")
+        return ask(
+            method,
+            examples,
+            k=self.settings.k,
+            batch_size=self.settings.batch_size,
+            exclude_seen=seen == "exclude",
+            name=name,
+            on_batch=on_batch,
+        )
+
+
+def tabulate(
+    dataset: Dataset, examples: Examples, answers: Answers, values: Mapping[str, np.ndarray]
+) -> pl.DataFrame:
+    """Answers and metric values as a frame with external ids, one row an example."""
+    users = np.array(dataset.users.external_ids, dtype=object)
+    items = np.array(["", *dataset.catalog.items.external_ids], dtype=object)
+    ranked = [items[row[row > 0]].tolist() for row in answers.ranked]
+    frame = pl.DataFrame(
+        {
+            "user": pl.Series(users[examples.users - 1].tolist(), dtype=pl.String),
+            "target": pl.Series(items[examples.targets].tolist(), dtype=pl.String),
+            "ranked": pl.Series(ranked, dtype=pl.List(pl.String)),
+            "target_rank": pl.Series(answers.target_ranks, dtype=pl.Int64),
+            "target_logprob": pl.Series(answers.target_logprobs, dtype=pl.Float64),
+            "candidates": pl.Series(answers.candidates, dtype=pl.Int64),
+            "tied": pl.Series(examples.tied, dtype=pl.Boolean),
+            **{name: pl.Series(column, dtype=pl.Float64) for name, column in values.items()},
+        }
+    )
+    return frame.with_columns(
+        pl.col("target_rank").replace(UNKNOWN_RANK, None),
+        pl.col("target_logprob").fill_nan(None),
+    )

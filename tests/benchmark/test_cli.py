@@ -1,0 +1,237 @@
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark import __version__
+from benchmark.cli import main
+from benchmark.commands.table import print_table
+from benchmark.results import row_of
+from tests.fakes import METRICS, make_tables
+from tests.records import make_record, write_examples, write_record
+
+TABLES = make_tables()
+HEAVY = ("torch", "pandas", "polars", "matplotlib", "lightning", "transformers", "numpy", "rich")
+
+
+@pytest.fixture
+def bench(capfd, monkeypatch, tmp_path):
+    """Runs a command line over the fakes and returns code, stdout and stderr."""
+    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments, tables=TABLES):
+        code = main(list(arguments), tables)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return call
+
+
+RUN = ("run", "--task", "next_item", "--dataset", "world", "--threads", "1")
+
+
+def test_a_run_ends_with_a_table_and_paths(bench, tmp_path):
+    code, out, err = bench(*RUN, "--methods", "alpha,broken", "--seeds", "0,1")
+    assert code == 0
+    for part in ("recall@10", "mrr@10", "train s", "count 2 ep", "-.9", "broken: n/a: it needs"):
+        assert part in out
+    assert "results/runs/world-next_item-alpha-s0-" in out
+    paths = [line.strip() for line in out.splitlines() if line.startswith("  results")]
+    assert len(paths) == 6
+    assert all((tmp_path / path).is_file() for path in paths)
+    assert "\x1b" not in out + err
+    assert "\r" not in out + err
+    assert "alpha seed 0: count" in err
+    # What a library prints must not end up among the results.
+    assert "talks on stdout" in err
+    assert "talks on stdout" not in out
+
+
+def test_json_is_one_object_on_stdout(bench):
+    code, out, _ = bench(*RUN, "--methods", "alpha,beta,broken", "--set", "beta.fail=nan", "--json")
+    assert code == 1
+    rows = json.loads(out)["rows"]
+    assert [row["method"] for row in rows] == ["alpha", "beta", "broken"]
+    alpha, beta, broken = rows
+    assert set(alpha["metrics"]) == {"recall@1", "recall@5", "recall@10", "ndcg@10", "mrr@10"}
+    assert all(len(interval) == 2 for interval in alpha["intervals"].values())
+    assert alpha["record"].endswith("record.json")
+    assert beta["error"] == "the loss of stage count is nan"
+    assert broken["na"]
+
+
+def test_smoke_says_that_its_numbers_mean_nothing(bench):
+    _, out, _ = bench(*RUN, "--methods", "alpha", "--preset", "smoke")
+    assert "mean nothing" in out
+    _, out, err = bench(*RUN, "--methods", "alpha", "--preset", "smoke", "--json")
+    assert json.loads(out)["rows"]
+    assert "mean nothing" in err
+
+
+def test_figures_show_earlier_runs_of_the_folder_too(bench, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "benchmark.plots.draw", lambda rows, folder: shown.append({row.method for row in rows})
+    )
+    bench(*RUN, "--methods", "alpha", "--json")
+    bench(*RUN, "--methods", "beta", "--json")
+    bench(*RUN, "--methods", "beta", "--seen", "include", "--json")
+    assert shown == [{"alpha"}, {"alpha", "beta"}, {"beta"}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["run"], ["which task?", "next_item"]),
+        (["run", "--taks", "x"], ["--taks", "--task"]),
+        (["run", "--task"], ["--task"]),
+        ([*RUN, "--threads", "many"], ["--threads", "many"]),
+        (["rum"], ["'rum'", "run"]),
+        (["list"], ["TABLE"]),
+        (["list", "metods"], ["unknown table 'metods'", "did you mean 'methods'?"]),
+        (["list", "tasks", "x"], ["takes no further argument", "'x'"]),
+        (["list", "settings", "alfa"], ["did you mean 'alpha'?"]),
+        ([*RUN, "--methods", "alfa"], ["unknown method 'alfa'", "did you mean 'alpha'?"]),
+        ([*RUN, "--seeds", "a"], ["'a' is no seed"]),
+        ([*RUN, "--methods", ""], ["--methods", "empty"]),
+        ([*RUN, "--config", "none.yaml"], ["no configuration file 'none.yaml'"]),
+        ([*RUN, "--set", "alpha.epohs=1"], ["did you mean 'alpha.epochs'?"]),
+        ([*RUN, "--llm", "./none"], ["--llm ./none", "no such folder"]),
+        ([*RUN, "--methods", "alpha", "--out", "/proc/none/x"], ["--out", "cannot be written"]),
+        (["plot", "none"], ["there is no folder 'none'"]),
+        (["plot"], ["there is no folder 'results/runs'"]),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(bench, arguments, parts):
+    code, out, err = bench(*arguments)
+    assert code == 2
+    assert out == ""
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("error: ")
+    for part in parts:
+        assert part in err
+
+
+def test_a_failed_cell_makes_code_1_and_names_the_traceback(bench):
+    code, out, err = bench(*RUN, "--methods", "alpha,beta", "--set", "alpha.fail=crash")
+    assert code == 1
+    assert "alpha seed 0: error: RuntimeError: it broke on two lines (traceback: " in out
+    assert "Traceback" not in out + err
+
+
+def test_plot_draws_what_lies_in_a_folder(bench, tmp_path):
+    for method in ("alpha", "beta"):
+        record = make_record(method)
+        write_record(tmp_path / "runs" / method, record)
+        write_examples(tmp_path / "runs" / method, record)
+    code, out, _ = bench("plot", "runs", "--out", "figures")
+    assert code == 0
+    assert len(out.splitlines()) == len(list((tmp_path / "figures").iterdir())) == 4
+    code, out, err = bench("plot", "runs", "--json")
+    assert [row["method"] for row in json.loads(out)["rows"]] == ["alpha", "beta"]
+    assert len(err.splitlines()) == 4
+
+
+def test_plot_of_a_broken_record_is_one_line(bench, tmp_path):
+    write_record(tmp_path / "runs", make_record("alpha")).write_text("{")
+    code, out, err = bench("plot", "runs")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "broken" in err
+
+
+def test_lists_show_what_there_is_and_whether_it_works(bench):
+    code, out, _ = bench("list", "methods")
+    assert code == 0
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert list(lines) == list(TABLES.methods)
+    assert "unavailable" in lines["broken"]
+    assert "get it" in lines["broken"]
+    assert "no_such_module" in bench("list", "datasets")[1]
+    assert "next_item" in bench("list", "tasks")[1]
+    assert bench("list", "metrics")[1].split()[0] == "recall@1"
+    assert "mean nothing" in bench("list", "presets")[1]
+    _, out, _ = bench("list", "settings")
+    assert "next_item.k " in out
+    assert out.count("beta.epochs") == 1
+    _, out, _ = bench("list", "settings", "alpha")
+    assert {line.split(".")[0] for line in out.splitlines()} == {"alpha"}
+    assert "alpha.fusion.every  3" in out
+
+
+def test_help_shows_an_example_for_each_command(bench):
+    for command in ([], ["run"], ["list"], ["plot"]):
+        code, out, _ = bench(*command, "--help")
+        assert code == 0
+        assert "Example: userllm-bench" in " ".join(out.split())
+
+
+def test_the_version_is_said(bench):
+    assert bench("--version") == (0, f"userllm-bench {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"], ["--version"], ["run", "--help"], ["list", "methods"], ["list", "datasets"],
+        ["list", "metrics"], ["list", "tasks"],
+    ],
+)  # fmt: skip
+def test_help_and_lists_import_nothing_heavy(arguments):
+    code = (
+        "import sys; from benchmark.cli import main; code = main(sys.argv[1:]);"
+        "print(code, *sorted(m for m in sys.modules if '.' not in m), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    code, *modules = done.stderr.split()
+    assert code == "0"
+    assert not set(HEAVY) & set(modules)
+
+
+def test_help_and_lists_are_quick():
+    def seconds(*arguments):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, "-m", "benchmark", *arguments], check=True, capture_output=True
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    for arguments in (["--help"], ["list", "methods"]):
+        # Processor time, and the best of some: other processes may be busy.
+        assert min(seconds(*arguments) for _ in range(3)) < 0.3
+
+
+@pytest.mark.parametrize("width", [80, 132])
+def test_the_table_fits_its_terminal(monkeypatch, capsys, width):
+    monkeypatch.setattr("benchmark.commands.table._PLAIN_WIDTH", width)
+    record = make_record("user_llm_prior")
+    metrics = dict.fromkeys(METRICS, 0.25)
+    record = record.model_copy(
+        update={
+            "metrics": metrics,
+            "intervals": dict.fromkeys(METRICS, (0.2, 0.3)),
+            "budget": {"text": "encoder 60 ep, language_model 12 ep, align 600 steps, tune 3 ep"},
+        }
+    )
+    print_table([row_of(record, Path("p"))], METRICS, "", [])
+    out = capsys.readouterr().out
+    table, _, _ = out.partition("user_llm_prior seed 0: budget")
+    assert max(len(line) for line in table.splitlines()[1:8]) <= width
+    assert "user_llm_prior " in table
+    assert out.count(".200-.300") == len(METRICS)
+    assert "…" not in out
+    assert "tune 3 ep" in out
+
+
+def test_nothing_read_from_a_closed_pipe_is_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m benchmark list settings | true",
+        shell=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr

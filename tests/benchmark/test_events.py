@@ -1,0 +1,142 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.events import EventLog, cut_windows
+from benchmark.schema import ITEM, Feature, FeatureKind, FeatureSchema
+
+
+def log_of(lengths: list[int]) -> EventLog:
+    """A log whose every event has its own item, so that events can be told apart."""
+    total = max(1, sum(lengths))
+    schema = FeatureSchema(
+        (
+            Feature(ITEM, FeatureKind.ID, total),
+            Feature("tags", FeatureKind.MULTI, 9, width=2),
+            Feature("genres", FeatureKind.MULTI, 9, of_item=True, width=3),
+        )
+    )
+    genres = np.tile(np.arange(total + 1)[:, None] % 9 + 1, (1, 3))
+    genres[0] = 0
+    return EventLog(
+        schema=schema,
+        indptr=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        columns={
+            ITEM: np.arange(1, sum(lengths) + 1),
+            "tags": np.tile([3, 4], (sum(lengths), 1)),
+        },
+        item_columns={"genres": genres},
+        timestamps=np.arange(sum(lengths)),
+        texts=tuple(f"t{n}" for n in range(sum(lengths))),
+    )
+
+
+@given(
+    lengths=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    length=st.integers(2, 9),
+    seed=st.none() | st.integers(0, 99),
+)
+def test_windows_make_each_event_a_target_once(lengths, length, seed):
+    log = log_of(lengths)
+    rng = None if seed is None else np.random.default_rng(seed)
+    windows = cut_windows(log, length, rng=rng)
+    targets: Counter[int] = Counter()
+    for start, stop in zip(windows.starts, windows.stops, strict=True):
+        assert 2 <= stop - start <= length
+        owner = np.searchsorted(log.indptr, start, side="right") - 1
+        assert log.indptr[owner] <= start < stop <= log.indptr[owner + 1]
+        targets.update(range(start + 1, stop))
+    firsts = set(log.indptr[:-1].tolist())
+    assert targets == Counter(n for n in range(log.num_events) if n not in firsts)
+
+
+def test_without_shift_the_latest_window_is_full():
+    windows = cut_windows(log_of([10]), 4)
+    assert (windows.stops - windows.starts)[np.argmax(windows.stops)] == 4
+
+
+def test_windows_shorter_than_asked_for_are_dropped():
+    assert len(cut_windows(log_of([3, 9]), 8, minimum=4)) == 1
+    for wrong in ({"length": 1}, {"length": 4, "minimum": 1}):
+        with pytest.raises(ValueError, match="two events"):
+            cut_windows(log_of([5]), **wrong)
+
+
+def test_batches_follow_the_order_given():
+    windows = cut_windows(log_of([5, 7, 3]), 4)
+    order = np.arange(len(windows))[::-1]
+    whole = next(windows.batches(order, len(order)))
+    parts = list(windows.batches(order, 2))
+    assert sum(map(len, parts)) == len(windows)
+    assert torch.equal(torch.cat([part.features[ITEM] for part in parts]), whole.features[ITEM])
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    length=st.integers(1, 12),
+    data=st.data(),
+)
+def test_gather_takes_the_latest_and_pads_on_the_right(lengths, length, data):
+    log = log_of(lengths)
+    cuts = [data.draw(st.integers(0, n)) for n in lengths]
+    starts, stops = log.indptr[:-1], log.indptr[:-1] + cuts
+    batch = log.gather(starts, stops, length)
+    for row, cut in enumerate(cuts):
+        kept = min(cut, length)
+        expected = log.items[stops[row] - kept : stops[row]].tolist()
+        assert batch.features[ITEM][row].tolist() == expected + [0] * (length - kept)
+        assert batch.mask[row].tolist() == [True] * kept + [False] * (length - kept)
+    assert batch.features["genres"].shape == (len(lengths), length, 3)
+    assert batch.features["tags"].shape == (len(lengths), length, 2)
+    for values in batch.features.values():
+        assert values.dtype == torch.int64
+        assert not values[~batch.mask].any()
+        assert bool((values[batch.mask] > 0).all())
+
+
+@given(
+    lengths=st.lists(st.integers(0, 4), min_size=1, max_size=6).filter(any),
+    length=st.integers(1, 3),
+)
+def test_gather_knows_whose_events_they_are(lengths, length):
+    log = log_of(lengths)
+    users = log.gather(log.indptr[:-1], log.indptr[1:], length).users
+    assert users.tolist() == [row + 1 if n else 0 for row, n in enumerate(lengths)]
+
+
+def test_gather_of_nothing():
+    batch = log_of([3]).gather(np.array([0]), np.array([3]), 0)
+    assert batch.features[ITEM].shape == (1, 0)
+
+
+def test_a_multi_valued_feature_needs_several_columns():
+    log = log_of([3])
+    flat = replace(log, columns={**log.columns, "tags": log.items})
+    with pytest.raises(ValueError, match="tags"):
+        flat.gather(np.array([0]), np.array([2]), 2)
+
+
+@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=5), data=st.data())
+def test_truncated_keeps_the_beginnings_and_is_a_copy(lengths, data):
+    log = log_of(lengths)
+    kept = [data.draw(st.integers(0, n)) for n in lengths]
+    short = log.truncated(log.indptr[:-1] + kept)
+    assert short.lengths.tolist() == kept
+    for user, count in enumerate(kept):
+        begin, new = log.indptr[user], short.indptr[user]
+        assert np.array_equal(short.items[new : new + count], log.items[begin : begin + count])
+        assert short.texts[new : new + count] == log.texts[begin : begin + count]
+    for name, column in short.columns.items():
+        assert not np.shares_memory(column, log.columns[name])
+    assert not np.shares_memory(short.timestamps, log.timestamps)
+
+
+@pytest.mark.parametrize("stops", [[4, 6], [1, 2]])
+def test_truncated_does_not_reach_into_other_users(stops):
+    with pytest.raises(ValueError, match="outside"):
+        log_of([3, 3]).truncated(np.array(stops))

@@ -1,0 +1,21 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmark.data.dataset import Dataset
+from benchmark.data.splits import Split, split_last
+from tests.world import small_world
+
+
+@pytest.fixture(scope="session")
+def world() -> Dataset:
+    """The small world. Do not change it: it is shared by all tests."""
+    return small_world()
+
+
+@pytest.fixture(scope="session")
+def world_split(world: Dataset) -> Split:
+    """The small world, split by `last`."""
+    return split_last(world)

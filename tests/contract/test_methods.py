@@ -1,0 +1,158 @@
+"""Every method on the task, over a small world with a planted preference that it must find."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.data.dataset import Dataset
+from benchmark.data.splits import Split, split_last
+from benchmark.protocols import CandidateRanker, FitContext, Method
+from benchmark.registrations import METHODS
+from benchmark.registry import load
+from benchmark.tasks.config import NextItemSettings
+from benchmark.tasks.next_item import NextItem
+from benchmark.types import FitReport
+from tests.world import randomise_tests
+
+FIT = {"history": 12, "batch_size": 16, "epochs": 25, "looks": 2}
+SMALL = {"width": 32, "layers": 1, "heads": 2, "dropout": 0.1}
+FAST = {"learning_rate": 5e-3}
+ENCODER = {"transformer": SMALL, "fit": FIT, "optimizer": FAST}
+LANGUAGE = {"width": 48, "heads": 4, "layers": 1, "vocabulary": 400, "epochs": 10, "batch_size": 8}
+TINY: dict[str, dict[str, Any]] = {
+    "popularity": {},
+    "sasrec": ENCODER,
+    "user_encoder": ENCODER,
+    "bert4rec": {**ENCODER, "fit": {**FIT, "epochs": 80}},
+    "dual_encoder": {**ENCODER, "fit": {**FIT, "epochs": 40}},
+    "text_prompt": {
+        "items": 3,
+        "language_model": LANGUAGE,
+        "targets": 16_000,
+        "windows": 16,
+        "looks": 1,
+        "optimizer": FAST,
+    },
+    "user_llm": {
+        "encoder": ENCODER,
+        "language_model": LANGUAGE,
+        "fusion": {"heads": 4},
+        "align": {"steps": 80, "batch_size": 20, "distractors": 2},
+        "tune": {
+            "targets": 10_000,
+            "windows": 16,
+            "targets_per_window": 4,
+            "looks": 1,
+            "optimizer": FAST,
+        },
+    },
+}
+DEFAULT = [name for name in METHODS if METHODS[name].in_default]
+
+
+class Quiet:
+    def stage(self, name: str, total_epochs: float | None = None) -> None: ...
+    def update(
+        self, epoch: float, loss: float | None = None, value: float | None = None
+    ) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def fit(name: str, split: Split, cache: Path, seed: int = 0) -> tuple[Any, FitReport]:
+    entry = METHODS[name]
+    for module in entry.requires:
+        pytest.importorskip(module, reason=f"{name} needs {module}")
+    settings = load(entry.settings).model_validate({**TINY[name], **entry.overrides})  # type: ignore[attr-defined]
+    method: Method = entry.load()(settings)  # type: ignore[operator]
+    task = NextItem(NextItemSettings())
+    context = FitContext(
+        seed=seed,
+        cache=cache,
+        validate=task.validator(split, "include"),
+        progress=Quiet(),
+    )
+    torch.manual_seed(seed)
+    return method, method.fit(split.train, context)
+
+
+def validation(method: CandidateRanker, split: Split, world: Dataset, batch_size: int = 128) -> Any:
+    task = NextItem(NextItemSettings(batch_size=batch_size, bootstrap_samples=100))
+    return task.evaluate(method, split, world, "include", part="validation")
+
+
+@pytest.fixture(scope="module")
+def fitted(
+    world_split: Split, tmp_path_factory: pytest.TempPathFactory
+) -> Mapping[str, tuple[Any, FitReport]]:
+    """Methods as they are asked for, each fitted once."""
+
+    class Lazy(dict[str, tuple[Any, FitReport]]):
+        def __missing__(self, name: str) -> tuple[Any, FitReport]:
+            self[name] = fit(name, world_split, tmp_path_factory.mktemp("cache"))
+            return self[name]
+
+    return Lazy()
+
+
+def test_every_default_method_is_tested() -> None:
+    assert set(DEFAULT) <= set(TINY)
+
+
+@pytest.mark.parametrize("name", [name for name in DEFAULT if name != "popularity"])
+def test_a_method_finds_the_planted_preference(
+    name: str, fitted: Any, world_split: Split, world: Dataset
+) -> None:
+    blind = validation(fitted["popularity"][0], world_split, world)
+    found = validation(fitted[name][0], world_split, world)
+    assert found.intervals["recall@5"][0] > blind.intervals["recall@5"][1]
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_the_report_counts_every_stage(name: str, fitted: Any) -> None:
+    report = fitted[name][1]
+    assert report.parameters > 0
+    assert all(stage.seconds >= 0 for stage in report.stages)
+    if name != "popularity":
+        assert report.trained_parameters > 0
+        assert all(stage.steps > 0 for stage in report.stages)
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_answers_do_not_depend_on_the_batch_size(
+    name: str, fitted: Any, world_split: Split, world: Dataset
+) -> None:
+    many = validation(fitted[name][0], world_split, world).examples
+    few = validation(fitted[name][0], world_split, world, batch_size=7).examples
+    same = (many["target_rank"] == few["target_rank"]).mean()
+    assert same is not None
+    assert same > 0.98  # Rounding may swap two items of the same score.
+    if many["target_logprob"].null_count() == 0:
+        assert (many["target_logprob"] - few["target_logprob"]).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_nothing_fitted_changes_with_the_test_targets(
+    name: str, fitted: Any, world: Dataset, tmp_path: Path
+) -> None:
+    expected = fitted[name][0].state()
+    other, _ = fit(name, split_last(randomise_tests(world)), tmp_path)
+    state = other.state()
+    assert state.keys() == expected.keys()
+    assert expected
+    for key, value in expected.items():
+        assert torch.equal(value, state[key]), key
+
+
+@pytest.mark.parametrize("name", ["sasrec", "user_llm"])
+def test_another_seed_gives_other_weights(
+    name: str, fitted: Any, world_split: Split, tmp_path: Path
+) -> None:
+    other, _ = fit(name, world_split, tmp_path, seed=1)
+    assert any(
+        not torch.equal(value, other.state()[key]) for key, value in fitted[name][0].state().items()
+    )

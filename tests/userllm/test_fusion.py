@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.userllm.conftest import make_histories
+from userllm.config import UserLLMSettings
+from userllm.fusion import CrossAttentionFusion
+from userllm.llm import LanguageModel
+from userllm.model import UserLLM
+from userllm.trie import TitleTrie
+from userllm.user_encoder import UserEncoder
+
+
+@pytest.fixture
+def model(encoder: UserEncoder, llm: LanguageModel) -> UserLLM:
+    return UserLLM(encoder, llm, UserLLMSettings.model_validate({"fusion": {"heads": 2}})).eval()
+
+
+TOKENS = torch.tensor([[5, 9, 30, 7], [8, 2, 2, 40]])
+
+
+def test_gate_zero_is_the_plain_model_bit_for_bit(model: UserLLM) -> None:
+    plain = model.llm.model(input_ids=TOKENS).logits
+    assert model.fusion is not None
+    context = model.latest(make_histories([3, 6]))
+    with model.fusion.attend(model.llm, context, torch.zeros_like(TOKENS)):
+        assert torch.equal(model.llm.model(input_ids=TOKENS).logits, plain)
+
+
+def test_an_open_gate_lets_the_user_through_and_closing_takes_it_away(model: UserLLM) -> None:
+    names = list(model.llm.model.state_dict())
+    plain = model.llm.model(input_ids=TOKENS).logits
+    assert model.fusion is not None
+    for block in model.fusion.blocks:
+        torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
+    read = []
+    for seed in (0, 1):
+        context = model.latest(make_histories([3, 6], seed))
+        with model.fusion.attend(model.llm, context, torch.zeros_like(TOKENS)):
+            read.append(model.llm.model(input_ids=TOKENS).logits)
+    assert not torch.allclose(read[0], plain, atol=1e-3)
+    assert not torch.allclose(read[0], read[1], atol=1e-3)
+    assert torch.equal(model.llm.model(input_ids=TOKENS).logits, plain)
+    assert list(model.llm.model.state_dict()) == names
+
+
+def test_hooks_are_removed_when_the_model_fails(model: UserLLM) -> None:
+    assert model.fusion is not None
+    context = model.latest(make_histories([3, 6]))
+    with (
+        pytest.raises(RuntimeError, match="halt"),
+        model.fusion.attend(model.llm, context, TOKENS * 0),
+    ):
+        raise RuntimeError("halt")
+    assert all(not layer._forward_pre_hooks for layer in model.llm.layers())
+
+
+def test_every_nth_layer_is_attached(llm: LanguageModel) -> None:
+    assert CrossAttentionFusion(llm, every=2, heads=2, length=4).places == (0, 2)
+    with pytest.raises(ValueError, match="3 decoder layers"):
+        CrossAttentionFusion(llm, every=4, heads=2, length=4)
+
+
+def test_the_query_must_be_short(encoder: UserEncoder, llm: LanguageModel) -> None:
+    with pytest.raises(ValueError, match="1 to 32 are allowed"):
+        UserLLM(encoder, llm, UserLLMSettings(query="many words " * 20))
+
+
+def test_a_view_sees_no_event_after_its_position(model: UserLLM, trie: TitleTrie) -> None:
+    assert model.fusion is not None
+    for block in model.fusion.blocks:
+        torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
+    histories = make_histories([6])
+    states = model.encoder(histories)
+    later = states.clone()
+    later[:, 3:] = -later[:, 3:]
+    positions, items = torch.tensor([[2, 4]]), torch.tensor([[6, 6]])
+    kept = torch.ones_like(items, dtype=torch.bool)
+    scores = [
+        model.title_log_probs(trie, model.context(s, histories.mask, positions), items, kept)
+        for s in (states, later)
+    ]
+    torch.testing.assert_close(scores[0][0, 0], scores[1][0, 0])
+    assert not torch.isclose(scores[0][0, 1], scores[1][0, 1], atol=1e-5)

@@ -1,0 +1,1 @@
+"""USER-LLM as a library: user encoder, projector, fusion and decoding. Knows no data set."""

@@ -1,0 +1,71 @@
+"""Stages that several methods or runs share, stored once under a key of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.types import CurvePoint, StageReport
+
+_REPORT = "stage.json"
+
+
+def stage_key(name: str, **parts: Any) -> str:
+    """A folder name that changes with everything the stage's result depends on.
+
+    Torch's version and threads are part of it: under others the same seed gives other numbers.
+    """
+    machine = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    text = json.dumps({**machine, **parts}, sort_keys=True, default=str)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
+
+
+def cached_stage(
+    cache: Path, key: str, build: Callable[[Path], StageReport]
+) -> tuple[Path, StageReport]:
+    """Returns a finished stage's folder and report; builds it where there is none.
+
+    The folder appears whole or not at all: it is written beside its place and renamed.
+
+    Args:
+        cache: Folder of all stages.
+        key: From `stage_key`.
+        build: Writes the stage's files into a folder and returns its report.
+    """
+    place = cache / key
+    found = _read(place)
+    if found is not None:
+        return place, replace(found, reused=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache))
+    try:
+        report = build(work)
+        (work / _REPORT).write_text(json.dumps(asdict(report)))
+        if place.exists() and _read(place) is None:
+            shutil.rmtree(place)
+        try:
+            work.rename(place)
+        except OSError:
+            # Another process finished the same stage first; its result is as good as ours.
+            if _read(place) is None:
+                raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return place, report
+
+
+def _read(place: Path) -> StageReport | None:
+    try:
+        fields: Mapping[str, Any] = json.loads((place / _REPORT).read_text())
+        curve = tuple(CurvePoint(**point) for point in fields["curve"])
+        return StageReport(**{**fields, "curve": curve})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

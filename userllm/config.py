@@ -1,0 +1,141 @@
+"""Settings of USER-LLM and of training, free of torch so that the command line can read them.
+
+Each field's description is its help text.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+QUERY = "Next:"
+"""What asks for a title: the fixed query of USER-LLM, and before each title of a text prompt."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown fields are errors, values do not change after checking."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimizerSettings(Settings):
+    """AdamW with a linear warm-up and a cosine decay to zero."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of matrices")
+    warmup: float = Field(0.05, ge=0, le=1, description="share of the steps spent warming up")
+    clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+
+
+class TransformerSettings(Settings):
+    """A small transformer over events."""
+
+    width: int = Field(64, ge=1, description="width of a state (D)")
+    layers: int = Field(2, ge=1, description="number of blocks")
+    heads: int = Field(2, ge=1, description="attention heads")
+    dropout: float = Field(0.2, ge=0, lt=1, description="dropout share")
+
+
+class FitSettings(Settings):
+    """How long a stage trains and on what."""
+
+    history: int = Field(50, ge=1, description="most events of a history (L)")
+    batch_size: int = Field(128, ge=1, description="windows in a batch")
+    epochs: float = Field(60, gt=0, description="passes over the training windows at most")
+    patience: int = Field(
+        0, ge=0, description="looks without a better validation value before stopping; 0 = never"
+    )
+    looks: int = Field(10, ge=0, description="how often to look at validation; 0 = never")
+
+
+class UserEncoderSettings(Settings):
+    """The autoregressive user encoder and its pretraining."""
+
+    features: tuple[str, ...] | None = Field(
+        None, description="features beside the item that the encoder sees; all where absent"
+    )
+    transformer: TransformerSettings = TransformerSettings()
+    fit: FitSettings = FitSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    auxiliary: float = Field(
+        0.1, ge=0, description="weight of the losses of features other than the item"
+    )
+
+
+class LanguageModelSettings(Settings):
+    """The embedded language model: a small Llama built and trained on the data set's own text."""
+
+    width: int = Field(128, ge=8, description="width of a state (E)")
+    layers: int = Field(2, ge=1, description="decoder layers")
+    heads: int = Field(4, ge=1, description="attention heads")
+    vocabulary: int = Field(2000, ge=300, description="most tokens of the byte-level BPE")
+    epochs: float = Field(12, gt=0, description="passes over the text")
+    batch_size: int = Field(64, ge=1, description="lines in a batch")
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
+
+
+class ProjectorSettings(Settings):
+    """From user states to what the language model reads."""
+
+    latents: int = Field(
+        0, ge=0, description="latents of the Perceiver (Q); 0 = one vector an event"
+    )
+    depth: int = Field(1, ge=1, description="Perceiver blocks")
+
+
+class FusionSettings(Settings):
+    """How user states enter the language model."""
+
+    kind: Literal["cross_attention", "soft_prompt"] = Field(
+        "cross_attention", description="gated cross-attention, or vectors before the prompt"
+    )
+    every: int = Field(1, ge=1, description="cross-attend before every n-th decoder layer")
+    heads: int = Field(4, ge=1, description="heads of the cross-attention")
+
+
+class AlignSettings(Settings):
+    """First stage: say an item's title from that item's own embedding."""
+
+    steps: int = Field(600, ge=0, description="optimizer steps; 0 = leave the stage out")
+    batch_size: int = Field(128, ge=1, description="items in a batch")
+    noise: float = Field(0.3, ge=0, description="standard deviation of noise on the embedding")
+    distractors: int = Field(4, ge=0, description="other items' embeddings put before the item's")
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
+
+
+class TuneSettings(Settings):
+    """Second stage: say the title of the next item from the history."""
+
+    targets: int = Field(250_000, ge=1, description="supervised targets in all")
+    windows: int = Field(32, ge=1, description="windows in a batch")
+    targets_per_window: int = Field(8, ge=1, description="random positions of a window to learn")
+    looks: int = Field(5, ge=0, description="how often to look at validation; 0 = never")
+    patience: int = Field(
+        0, ge=0, description="looks without a better validation value before stopping; 0 = never"
+    )
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+class UserLLMSettings(Settings):
+    """USER-LLM: encoder, projector, fusion and language model."""
+
+    encoder: UserEncoderSettings = UserEncoderSettings()
+    projector: ProjectorSettings = ProjectorSettings()
+    fusion: FusionSettings = FusionSettings()
+    language_model: LanguageModelSettings = LanguageModelSettings()
+    align: AlignSettings = AlignSettings()
+    tune: TuneSettings = TuneSettings()
+    strategy: Literal["full", "lora", "enc", "proj"] = Field(
+        "full",
+        description="what trains: everything; LoRA, encoder and fusion; encoder and fusion; "
+        "projector and fusion",
+    )
+    lora_rank: int = Field(8, ge=1, description="rank of the LoRA matrices")
+    query: str = Field(QUERY, description="the fixed text that the language model reads")
+    encoder_targets: float = Field(
+        0.0, ge=0, le=1, description="share of targets sampled from the encoder (beyond the study)"
+    )
+    encoder_prior: bool = Field(
+        False, description="add the encoder's log-probability at each trie node (beyond the study)"
+    )

@@ -1,0 +1,156 @@
+"""The embedded language model: a small Llama, built here and trained on the data set's own text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark.types import Progress, StageReport
+from userllm.cache import cached_stage, stage_key
+from userllm.config import QUERY, LanguageModelSettings
+from userllm.llm import LanguageModel, load_language_model
+from userllm.training import Stage, run_stage
+
+_BEGIN, _END, _PAD = "<s>", "</s>", "<pad>"
+_LONGEST_TOKENS = 128
+
+
+def embedded_language_model(
+    texts: Sequence[str],
+    settings: LanguageModelSettings,
+    *,
+    seed: int,
+    cache: Path,
+    progress: Progress,
+    accelerator: str = "cpu",
+) -> tuple[LanguageModel, StageReport]:
+    """Trains tokenizer and model on texts, or takes them from the cache.
+
+    Args:
+        texts: One line each; what the model may know. Never text of a validation or test target.
+        settings: Size and training.
+        seed: Seed of weights and order.
+        cache: Folder of shared stages.
+        progress: Where to say how far it is.
+        accelerator: Lightning's name of the device.
+    """
+    content = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    key = stage_key("llm", texts=content, settings=settings.model_dump(), seed=seed)
+
+    def build(folder: Path) -> StageReport:
+        tokenizer = train_tokenizer(texts, settings.vocabulary)
+        model = _new_model(tokenizer, settings, seed)
+        report = _train(model, tokenizer, texts, settings, seed, progress, accelerator)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return report
+
+    folder, report = cached_stage(cache, key, build)
+    llm = load_language_model(str(folder))
+    llm.identity = f"embedded:{key}"
+    return llm, report
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
+    """A byte-level BPE tokenizer, so that any text can be written."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[_PAD, _BEGIN, _END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    # Titles are said after a space, so the tokens are learnt with one.
+    tokenizer.train_from_iterator((f" {text}" for text in texts), trainer)
+    # The query stands before every title: one token keeps it cheap.
+    tokenizer.add_tokens([QUERY])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=_BEGIN, eos_token=_END, pad_token=_PAD
+    )
+
+
+def _new_model(tokenizer: Any, settings: LanguageModelSettings, seed: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.width,
+        intermediate_size=4 * settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        num_key_value_heads=settings.heads,
+        max_position_embeddings=32_768,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return LlamaForCausalLM(config)
+
+
+class _NextToken(nn.Module):
+    """Plain next-token cross-entropy."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def training_loss(self, tokens: Tensor) -> Tensor:
+        """Loss of lines `[B, T]`, filled up with -1."""
+        inputs, targets = tokens[:, :-1].clamp(min=0), tokens[:, 1:]
+        logits = self.model(input_ids=inputs, use_cache=False).logits
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+
+
+def _train(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    settings: LanguageModelSettings,
+    seed: int,
+    progress: Progress,
+    accelerator: str,
+) -> StageReport:
+    lines = [
+        torch.tensor(
+            [
+                tokenizer.bos_token_id,
+                *tokenizer.encode(f" {text}", add_special_tokens=False)[:_LONGEST_TOKENS],
+                tokenizer.eos_token_id,
+            ]
+        )
+        for text in texts
+    ]
+    per_epoch = -(-len(lines) // settings.batch_size)
+
+    def batches() -> Iterator[Tensor]:
+        rng = np.random.default_rng(seed)
+        while True:
+            order = rng.permutation(len(lines))
+            for begin in range(0, len(order), settings.batch_size):
+                rows = [lines[i] for i in order[begin : begin + settings.batch_size]]
+                yield nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+
+    stage = Stage(
+        name="language_model",
+        batches=batches(),
+        steps=max(1, round(settings.epochs * per_epoch)),
+        steps_per_epoch=per_epoch,
+        targets_per_step=0,
+        optimizer=settings.optimizer,
+        accelerator=accelerator,
+    )
+    return run_stage(_NextToken(model), stage, progress)

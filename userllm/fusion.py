@@ -1,0 +1,154 @@
+"""How user vectors enter the language model: gated cross-attention, attached by hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from userllm.llm import LanguageModel
+from userllm.nn.attention import Attention
+from userllm.nn.blocks import FeedForward
+
+
+@dataclass(frozen=True)
+class UserContext:
+    """What the language model may read of its users.
+
+    A *view* is a state of knowledge about a user, for example the history up to one position. The
+    views of a user share its vectors and differ in which of them they may see.
+
+    Attributes:
+        vectors: `FloatTensor[B, S, E]` vectors of each user.
+        mask: `BoolTensor[B, P, S]` which of them each view may see.
+        distance: `LongTensor[B, P, S]` events between a vector and the view's latest one, or None
+            where vectors are not events.
+    """
+
+    vectors: Tensor
+    mask: Tensor
+    distance: Tensor | None = None
+
+
+GATE_SPEED = 8.0
+"""Factor on the gates: a step of the optimizer moves a gate this much further than a weight.
+
+All that the blocks learn passes through gates that start at zero, so slow gates hold up the rest.
+"""
+
+
+class GatedCrossAttention(nn.Module):
+    """Cross-attention and feed-forward behind zero-initialised tanh gates (Flamingo, 2022).
+
+    With both gates at 0 the text passes unchanged, bit for bit. A learned bias by distance from
+    the latest event lets a head prefer recent events.
+
+    Args:
+        width: `E`.
+        heads: Attention heads.
+        length: Largest distance that has a bias of its own; larger ones share the last.
+    """
+
+    def __init__(self, width: int, heads: int, length: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, context_width=width)
+        self.attention_gate = nn.Parameter(torch.zeros(1))
+        self.feed_norm = nn.LayerNorm(width)
+        self.feed = FeedForward(width)
+        self.feed_gate = nn.Parameter(torch.zeros(1))
+        self.recency = nn.Parameter(torch.zeros(heads, length))
+
+    def forward(self, x: Tensor, context: UserContext, view: Tensor) -> Tensor:
+        """Text after reading its users.
+
+        Args:
+            x: `[B, T, E]`.
+            context: Of the `B` users.
+            view: `LongTensor[B, T]` the view each token reads.
+
+        Returns:
+            `[B, T, E]`.
+        """
+        bias = self._bias(context)
+        index = view[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[3])
+        read = self.attention(self.norm(x), context.vectors, mask=bias.gather(2, index))
+        x = x + (GATE_SPEED * self.attention_gate).tanh() * read
+        return x + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(x))
+
+    def _bias(self, context: UserContext) -> Tensor:
+        """Additive bias `[B, heads, P, S]`."""
+        mask = context.mask.unsqueeze(1)
+        if context.distance is None:
+            bias = torch.zeros_like(mask, dtype=context.vectors.dtype).expand(
+                -1, self.heads, -1, -1
+            )
+        else:
+            near = context.distance.clamp(0, self.recency.shape[1] - 1)
+            bias = self.recency[:, near].transpose(0, 1)
+        # A user without any event reads nothing in particular rather than NaN.
+        hidden = ~mask & mask.any(dim=-1, keepdim=True)
+        return bias.masked_fill(hidden, -torch.inf)
+
+
+class CrossAttentionFusion(nn.Module):
+    """Gated cross-attention before every n-th decoder layer of a language model.
+
+    The blocks live here, not in the language model, whose weights and names stay as they are.
+
+    Args:
+        llm: The language model to attach to.
+        every: Attach before layers 0, n, 2n, ...
+        heads: Heads of the cross-attention.
+        length: See `GatedCrossAttention`.
+
+    Raises:
+        ValueError: `every` exceeds the number of layers.
+    """
+
+    def __init__(self, llm: LanguageModel, every: int, heads: int, length: int) -> None:
+        super().__init__()
+        layers = len(llm.layers())
+        if every > layers:
+            raise ValueError(f"every={every}, but the language model has {layers} decoder layers")
+        self.places = tuple(range(0, layers, every))
+        self.blocks = nn.ModuleList(
+            GatedCrossAttention(llm.width, heads, length) for _ in self.places
+        )
+
+    @contextmanager
+    def attend(self, llm: LanguageModel, context: UserContext, view: Tensor) -> Iterator[None]:
+        """While this is open, the language model reads the context; nothing stays behind.
+
+        Args:
+            llm: The model given to the constructor, or one of the same shape.
+            context: Of the `B` users whose text the model is about to read.
+            view: `LongTensor[B, T]` the view each token of that text reads.
+        """
+        layers = llm.layers()
+        handles = [
+            layers[place].register_forward_pre_hook(_hook(block, context, view), with_kwargs=True)
+            for place, block in zip(self.places, self.blocks, strict=True)
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _hook(block: nn.Module, context: UserContext, view: Tensor) -> Any:
+    def read(
+        layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (block(args[0], context, view), *args[1:]), kwargs
+        states = block(kwargs["hidden_states"], context, view)
+        return args, {**kwargs, "hidden_states": states}
+
+    return read

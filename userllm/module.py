@@ -1,0 +1,79 @@
+"""The one Lightning module: it trains anything that can say its own loss."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol, runtime_checkable
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from userllm.config import OptimizerSettings
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A torch module that computes its training loss from a batch."""
+
+    def training_loss(self, batch: Any) -> Tensor:
+        """Scalar loss of one batch."""
+        ...
+
+
+class TrainingModule(L.LightningModule):
+    """Wraps a `Learner` with AdamW, warm-up and cosine decay.
+
+    Args:
+        learner: A `torch.nn.Module` with a `training_loss`.
+        optimizer: Its settings.
+        steps: Optimizer steps of the whole stage, which the schedule spans.
+    """
+
+    def __init__(self, learner: nn.Module, optimizer: OptimizerSettings, steps: int) -> None:
+        super().__init__()
+        if not isinstance(learner, Learner):
+            raise TypeError(f"{type(learner).__name__} has no training_loss")
+        self.learner = learner
+        self.settings = optimizer
+        self.steps = steps
+
+    def training_step(self, batch: Any, index: int) -> Tensor:
+        """The learner's loss.
+
+        Raises:
+            FloatingPointError: The loss is NaN or infinite.
+        """
+        loss: Tensor = self.learner.training_loss(batch)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss.item()} at step {self.global_step + 1}; "
+                "a lower learning rate may help"
+            )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; vectors (norms, biases, gates) do not decay."""
+        parameters = [p for p in self.learner.parameters() if p.requires_grad]
+        groups = [
+            {
+                "params": [p for p in parameters if p.ndim > 1],
+                "weight_decay": self.settings.weight_decay,
+            },
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(
+            groups, lr=self.settings.learning_rate, betas=(0.9, 0.98), fused=True
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _rate(self, step: int) -> float:
+        warmup = max(1, int(self.settings.warmup * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, self.steps - warmup))
+        return 0.5 * (1 + math.cos(math.pi * done))

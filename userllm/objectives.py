@@ -1,0 +1,79 @@
+"""Pretraining of the user encoder: predict every feature of the next event."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from benchmark.schema import ITEM, FeatureKind
+from benchmark.types import HistoryBatch
+from userllm.nn.loss import catalogue_cross_entropy
+from userllm.user_encoder import UserEncoder
+
+
+class NextEventObjective(nn.Module):
+    """One reconstruction loss a feature, each from a projection back into that feature's space.
+
+    The item by cross-entropy over the catalogue against the tied table; categories by
+    cross-entropy; of a multi-valued feature every value counts alike (cross-entropy against the
+    uniform distribution over the event's values). Unknown values (0) carry no loss.
+
+    Args:
+        encoder: The encoder to train.
+        auxiliary: Weight of each loss other than the item's.
+    """
+
+    def __init__(self, encoder: UserEncoder, auxiliary: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.auxiliary = auxiliary
+        self.heads = nn.ModuleDict(
+            {
+                f.name: nn.Linear(encoder.width, f.cardinality)
+                for f in encoder.schema
+                if f.name != ITEM and auxiliary > 0
+            }
+        )
+
+    def training_loss(self, batch: HistoryBatch) -> Tensor:
+        """Loss of windows of `L + 1` events: each event but the first is a target; scalar."""
+        inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
+        states = self.encoder(inputs)
+        real = batch.mask[:, 1:]
+        states = states[real]
+        losses = self.feature_losses(states, {n: v[:, 1:][real] for n, v in batch.features.items()})
+        others = [loss for name, loss in losses.items() if name != ITEM]
+        return losses[ITEM] + self.auxiliary * sum(others, states.new_zeros(()))
+
+    def feature_losses(self, states: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Mean loss of each feature, in nats.
+
+        Args:
+            states: `[M, D]`.
+            targets: The next event's features, `[M]` or `[M, V]`.
+        """
+        encoder = self.encoder
+        losses = {
+            ITEM: catalogue_cross_entropy(
+                states, encoder.item_table, targets[ITEM], bias=encoder.item_bias
+            )
+        }
+        for name, head in self.heads.items():
+            kind = encoder.schema[name].kind
+            logits, values = head(states), targets[name]
+            if kind is FeatureKind.MULTI:
+                losses[name] = _several(logits, values)
+            elif (values > 0).any():
+                losses[name] = F.cross_entropy(logits, values - 1, ignore_index=-1)
+        return losses
+
+
+def _several(logits: Tensor, values: Tensor) -> Tensor:
+    """Cross-entropy of `[M, n]` logits against the uniform mixture over values `[M, V]`."""
+    real = (values > 0).to(logits.dtype)
+    log_probs = F.log_softmax(logits, dim=-1).gather(1, (values - 1).clamp(min=0))
+    count = real.sum(dim=1)
+    each = -(log_probs * real).sum(dim=1) / count.clamp(min=1)
+    known = count > 0
+    return each[known].mean() if known.any() else torch.zeros((), device=logits.device)

@@ -1,0 +1,83 @@
+"""Pretraining of the user encoder as a shared, cached stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from benchmark.events import EventLog
+from benchmark.types import Progress, StageReport
+from userllm.cache import cached_stage, stage_key
+from userllm.config import UserEncoderSettings
+from userllm.objectives import NextEventObjective
+from userllm.training import Stage, run_stage
+from userllm.user_encoder import UserEncoder
+from userllm.windows import endless_windows, targets_per_window
+
+_WEIGHTS = "encoder.safetensors"
+
+
+def pretrained_encoder(
+    log: EventLog,
+    settings: UserEncoderSettings,
+    *,
+    seed: int,
+    fingerprint: str,
+    cache: Path,
+    progress: Progress,
+    validate: Callable[[UserEncoder], float] | None = None,
+    accelerator: str = "cpu",
+) -> tuple[UserEncoder, StageReport]:
+    """Pretrains an encoder on training events, or takes it from the cache.
+
+    Args:
+        log: Training events.
+        settings: Size and training.
+        seed: Seed of weights, order and dropout.
+        fingerprint: Changes with everything in `log` and with what `validate` looks at.
+        cache: Folder of shared stages.
+        progress: Where to say how far it is.
+        validate: Value to maximise, to stop early and choose the checkpoint.
+        accelerator: Lightning's name of the device.
+
+    Raises:
+        KeyError: The settings name a feature that the events do not have.
+    """
+    schema = log.schema if settings.features is None else log.schema.subset(settings.features)
+    torch.manual_seed(seed)
+    encoder = UserEncoder(schema, settings.transformer, settings.fit.history)
+
+    def build(folder: Path) -> StageReport:
+        objective = NextEventObjective(encoder, settings.auxiliary)
+        fit = settings.fit
+        batches, windows = endless_windows(log, fit.history + 1, fit.batch_size, seed)
+        per_epoch = windows / min(fit.batch_size, windows)
+        stage = Stage(
+            name="encoder",
+            batches=batches,
+            steps=max(1, round(fit.epochs * per_epoch)),
+            steps_per_epoch=per_epoch,
+            targets_per_step=targets_per_window(log, windows) * min(fit.batch_size, windows),
+            optimizer=settings.optimizer,
+            accelerator=accelerator,
+            validate=None if validate is None else lambda: validate(encoder),
+            looks=fit.looks,
+            patience=fit.patience,
+        )
+        report = run_stage(objective, stage, progress)
+        save_file(encoder.state_dict(), folder / _WEIGHTS)
+        return report
+
+    key = stage_key(
+        "encoder",
+        data=fingerprint,
+        schema=schema.fingerprint(),
+        settings=settings.model_dump(),
+        seed=seed,
+    )
+    folder, report = cached_stage(cache, key, build)
+    encoder.load_state_dict(load_file(folder / _WEIGHTS))
+    return encoder.eval(), report

@@ -1,0 +1,66 @@
+"""Which parameters train: the strategies of the study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import redirect_stderr
+from io import StringIO
+from typing import Any
+
+from torch import nn
+
+from userllm.llm import LanguageModel
+
+STRATEGIES = {
+    "full": "everything trains",
+    "lora": "LoRA matrices in the language model, encoder, projector and fusion train",
+    "enc": "encoder, projector and fusion train; the language model is frozen",
+    "proj": "projector and fusion train; encoder and language model are frozen",
+}
+
+
+def apply_strategy(
+    strategy: str, llm: LanguageModel, encoder: nn.Module, bridge: Iterable[nn.Module], rank: int
+) -> None:
+    """Freezes and thaws parameters as a strategy says.
+
+    Args:
+        strategy: A key of `STRATEGIES`.
+        llm: Gets LoRA matrices in every linear map of its decoder layers under `lora`.
+        encoder: The user encoder.
+        bridge: Projector and fusion: they always train.
+        rank: Rank of the LoRA matrices.
+    """
+    llm.requires_grad_(strategy == "full")
+    encoder.requires_grad_(strategy != "proj")
+    for module in bridge:
+        module.requires_grad_(True)
+    if strategy == "lora":
+        llm.model = with_lora(llm.model, rank)
+
+
+def with_lora(model: Any, rank: int) -> Any:
+    """Adds LoRA matrices (peft) to a causal model in place; only they train in it.
+
+    The model object keeps its class: the matrices are injected into its linear maps.
+    """
+    from peft import LoraConfig, inject_adapter_in_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    with redirect_stderr(StringIO()):
+        return inject_adapter_in_model(config, model)
+
+
+def trained_parameters(module: nn.Module) -> int:
+    """Number of parameters that training may change."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def all_parameters(module: nn.Module) -> int:
+    """Number of parameters."""
+    return sum(p.numel() for p in module.parameters())
