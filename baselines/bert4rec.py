@@ -41,16 +41,17 @@ class Bert4RecModel(nn.Module):
             "inner_size": 4 * size.width,
             "hidden_dropout_prob": size.dropout,
             "attn_dropout_prob": 0.0,  # the fused kernel knows no dropout on a CPU
-            # RecBole's 0.02 leaves all logits near zero for the first hundreds of steps.
-            "initializer_range": size.width**-0.5,
         }
         self.settings = settings
         self.num_items = events.schema.num_items
         # One position more than a history has: the mask that stands for the next item.
         self.net = build_bert4rec(events, settings.fit.history + 1, options)
         _use_fast_gelu(self.net)
-        # What popularity alone says need not be learnt.
-        self.net.output_bias.data.copy_(log_frequency(events))
+        with torch.no_grad():
+            # RecBole's 0.02 leaves all logits near zero for the first hundreds of steps.
+            self.net.item_embedding.weight.normal_(std=size.width**-0.5)[PADDING] = 0
+            # What popularity alone says need not be learnt.
+            self.net.output_bias.copy_(log_frequency(events))
 
     def states(self, items: Tensor, chosen: Tensor) -> Tensor:
         """States of partly masked item ids, at some positions.
@@ -73,12 +74,12 @@ class Bert4RecModel(nn.Module):
         for layer in lower:
             x = layer.feed_forward(_attend(layer.multi_head_attention, x, bias))
         x = top.feed_forward(_attend(top.multi_head_attention, x, bias, chosen))
-        return net.output_ln(net.output_gelu(net.output_ffn(x)))  # type: ignore[no-any-return]
+        return net.output_ln(net.output_gelu(net.output_ffn(x)))
 
     @property
     def item_table(self) -> Tensor:
         """Item embeddings `[N + 1, D]`, without the mask's."""
-        return self.net.item_embedding.weight[: self.num_items + 1]  # type: ignore[no-any-return]
+        return self.net.item_embedding.weight[: self.num_items + 1]
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Cross-entropy of the masked items over the whole catalogue; scalar."""
@@ -129,7 +130,7 @@ def _attend(layer: Any, x: Tensor, bias: Tensor, chosen: Tensor | None = None) -
     mixed = mixed.transpose(1, 2).flatten(2)
     if chosen is not None:
         mixed, x = mixed[chosen], x[chosen]
-    return layer.LayerNorm(layer.out_dropout(layer.dense(mixed)) + x)  # type: ignore[no-any-return]
+    return layer.LayerNorm(layer.out_dropout(layer.dense(mixed)) + x)
 
 
 def _use_fast_gelu(net: Any) -> None:

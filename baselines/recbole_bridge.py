@@ -137,7 +137,7 @@ def model_class(name: str) -> type[nn.Module]:
     found = getattr(models, name, None)
     if found is None:
         raise ValueError(f"RecBole has no sequential model {name!r}")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def settings_of(

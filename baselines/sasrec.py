@@ -37,7 +37,7 @@ class SasRecModel(nn.Module):
 
     def forward(self, items: Tensor) -> Tensor:
         """States `[B, L, D]` of item ids `[B, L]`."""
-        return self.body(self.items(items))  # type: ignore[no-any-return]
+        return self.body(self.items(items))
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Cross-entropy of every event but the first, over the whole catalogue; scalar."""

@@ -43,11 +43,11 @@ def windows_of(
     Args:
         events: The training events.
         length: See `endless_windows`.
-        batch_size: Windows in a batch.
+        batch_size: Windows in a batch, on average.
         seed: Seed of cuts and order.
         supervised: Share of the possible targets that carry a loss.
     """
-    batches, windows = endless_windows(events, length, batch_size, seed)
+    batches, windows = endless_windows(events, length, batch_size, seed, by_events=True)
     size = min(batch_size, windows)
     targets = size * supervised * targets_per_window(events, windows)
     return Material(batches, windows / size, targets)

@@ -34,7 +34,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
         cache=world.cache,
         validate=task.validator(world.split, world.seen),
         progress=progress,
-        validation=f"{world.split.target_hash}/{world.seen}/{cell.task_settings.model_dump_json()}",
+        validation=f"{world.split.target_hash}/{world.seen}/{task.name}/{task.version}/{cell.task_settings.model_dump_json()}",
         llm=world.llm if cell.uses_llm else None,
         accelerator=world.accelerator,
     )

@@ -155,13 +155,22 @@ METHODS.add(
         uses_llm=True,
     ),
 )
+METHODS.add(
+    "user_llm_prior",
+    MethodEntry(
+        "userllm.method:UserLLMMethod",
+        "user_llm with the encoder's own distribution added at each node (not in the study)",
+        settings="userllm.config:UserLLMSettings",
+        section="user_llm",
+        overrides={"encoder_prior": True},
+        capabilities=(RANKER,),
+        uses_llm=True,
+    ),
+)
 
 
 def _recbole_models() -> dict[str, str]:
-    try:
-        models = load("baselines.recbole_models:MODELS")
-    except ModuleNotFoundError:
-        return {}
+    models = load("baselines.recbole_models:MODELS")
     assert isinstance(models, dict)
     return models
 

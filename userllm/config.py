@@ -56,10 +56,10 @@ class UserEncoderSettings(Settings):
         None, description="features beside the item that the encoder sees; all where absent"
     )
     transformer: TransformerSettings = TransformerSettings()
-    fit: FitSettings = FitSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
+    fit: FitSettings = FitSettings(batch_size=64, epochs=40)
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=2e-3)
     auxiliary: float = Field(
-        0.1, ge=0, description="weight of the losses of features other than the item"
+        0.03, ge=0, description="weight of the losses of features other than the item"
     )
 
 
@@ -99,7 +99,7 @@ class AlignSettings(Settings):
 
     steps: int = Field(600, ge=0, description="optimizer steps; 0 = leave the stage out")
     batch_size: int = Field(128, ge=1, description="items in a batch")
-    noise: float = Field(0.3, ge=0, description="standard deviation of noise on the embedding")
+    noise: float = Field(0.2, ge=0, description="standard deviation of noise on the embedding")
     distractors: int = Field(4, ge=0, description="other items' embeddings put before the item's")
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
 

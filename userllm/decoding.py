@@ -152,24 +152,63 @@ def branch_states(llm: LanguageModel, layout: Layout, prefix: Prefix | None = No
     return states[:, length:]
 
 
-def choice_log_probs(llm: LanguageModel, trie: TitleTrie, states: Tensor, edges: Tensor) -> Tensor:
-    """Log-probabilities `[M]` of taking edges `[M]` at branching nodes with states `[M, E]`."""
+@dataclass(frozen=True)
+class Prior:
+    """What is known of the item before the language model speaks.
+
+    Attributes:
+        log_mass: `FloatTensor[V, E]` log-probability under each edge of the trie, for each of `V`
+            views; see `TitleTrie.edge_log_mass`.
+        volume: Scalar factor on the language model's logits, which are added to it.
+    """
+
+    log_mass: Tensor
+    volume: Tensor
+
+
+def choice_log_probs(
+    llm: LanguageModel,
+    trie: TitleTrie,
+    states: Tensor,
+    edges: Tensor,
+    prior: Prior | None = None,
+    owner: Tensor | None = None,
+) -> Tensor:
+    """Log-probabilities `[M]` of taking edges at branching nodes.
+
+    Args:
+        llm: Gives the token logits.
+        trie: The catalogue.
+        states: `[M, E]` states at the nodes.
+        edges: `LongTensor[M]`.
+        prior: Added to the logits, if any.
+        owner: `LongTensor[M]` the prior's view of each decision; needed with `prior`.
+    """
     logits = llm.token_logits(states, trie.choice_tokens)
     nodes = trie.edge_node[edges]
     start = trie.edge_start[nodes]
     count = trie.edge_start[nodes + 1] - start
     row = torch.repeat_interleave(torch.arange(len(edges), device=edges.device), count)
     nth = torch.arange(len(row), device=edges.device) - (count.cumsum(0) - count)[row]
-    options = logits[row, trie.edge_choice[start[row] + nth]]
+    option = start[row] + nth
+    options = logits[row, trie.edge_choice[option]]
+    chosen = logits.gather(1, trie.edge_choice[edges].unsqueeze(1)).squeeze(1)
+    if prior is not None and owner is not None:
+        options = prior.volume * options + prior.log_mass[owner[row], option]
+        chosen = prior.volume * chosen + prior.log_mass[owner, edges]
     top = logits.new_full((len(edges),), -torch.inf)
     top = top.scatter_reduce(0, row, options.detach(), "amax")
     mass = logits.new_zeros(len(edges)).index_add(0, row, (options - top[row]).exp())
-    chosen = logits.gather(1, trie.edge_choice[edges].unsqueeze(1)).squeeze(1)
     return chosen - top - mass.log()
 
 
 def title_log_probs(
-    llm: LanguageModel, trie: TitleTrie, states: Tensor, choices: Choices, items: Tensor
+    llm: LanguageModel,
+    trie: TitleTrie,
+    states: Tensor,
+    choices: Choices,
+    items: Tensor,
+    prior: Prior | None = None,
 ) -> Tensor:
     """Log-probability of each view's item, `[B, P]`, nats, differentiable.
 
@@ -179,14 +218,20 @@ def title_log_probs(
         states: `[B, T, E]` states of the layout that `choices` belongs to.
         choices: From `title_layout`.
         items: `LongTensor[B, P]`.
+        prior: For `B * P` views, if any.
     """
-    log_probs = choice_log_probs(llm, trie, states[choices.row, choices.column], choices.edge)
+    picked = states[choices.row, choices.column]
+    log_probs = choice_log_probs(llm, trie, picked, choices.edge, prior, choices.owner)
     total = log_probs.new_zeros(items.numel()).index_add(0, choices.owner, log_probs)
     return total.view_as(items) + trie.log_share[items].to(total.dtype)
 
 
 def catalogue_log_probs(
-    llm: LanguageModel, trie: TitleTrie, states: Tensor, query_length: int
+    llm: LanguageModel,
+    trie: TitleTrie,
+    states: Tensor,
+    query_length: int,
+    prior: Prior | None = None,
 ) -> Tensor:
     """Exact log-probability `[B, N + 1]` of every item, nats.
 
@@ -197,7 +242,10 @@ def catalogue_log_probs(
         trie: The catalogue.
         states: `[B, T, E]` states of `catalogue_layout`.
         query_length: Tokens of the query.
+        prior: For `B` views, if any.
     """
     nodes = states[:, query_length - 1 :]
     logits = llm.paired_logits(nodes[:, trie.edge_node], trie.edge_token)
+    if prior is not None:
+        logits = prior.volume * logits + prior.log_mass
     return trie.item_log_probs(trie.edge_log_softmax(logits))

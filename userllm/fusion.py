@@ -62,7 +62,9 @@ class GatedCrossAttention(nn.Module):
         self.feed_norm = nn.LayerNorm(width)
         self.feed = FeedForward(width)
         self.feed_gate = nn.Parameter(torch.zeros(1))
-        self.recency = nn.Parameter(torch.zeros(heads, length))
+        # Heads begin by looking back unequally far, as in ALiBi (Press et al., 2022).
+        slopes = 2.0 ** -torch.arange(heads, dtype=torch.float32)
+        self.recency = nn.Parameter(-slopes.unsqueeze(1) * torch.arange(length))
 
     def forward(self, x: Tensor, context: UserContext, view: Tensor) -> Tensor:
         """Text after reading its users.

@@ -155,14 +155,16 @@ class UserLLMMethod:
             patience=settings.patience,
         )
         torch.manual_seed(context.seed)
-        tuning = Tuning(self._model, self._trie, settings.targets_per_window)
+        tuning = Tuning(
+            self._model, self._trie, settings.targets_per_window, self.settings.encoder_targets
+        )
         return run_stage(tuning, stage, context.progress)
 
     @torch.inference_mode()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
         scores = [
-            self._model.catalogue_log_probs(self._trie, self._model.latest(histories.rows(part)))
+            self._model.catalogue_log_probs(self._trie, histories.rows(part))
             for part in chunks(len(histories), self._trie.num_nodes)
         ]
         return rank_scores(torch.cat(scores), candidates, k, log_probs=True)

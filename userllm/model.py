@@ -10,13 +10,14 @@ from userllm.config import UserLLMSettings
 from userllm.decoding import (
     Layout,
     Prefix,
+    Prior,
     branch_states,
     catalogue_layout,
     catalogue_log_probs,
     title_layout,
     title_log_probs,
 )
-from userllm.fusion import CrossAttentionFusion, UserContext
+from userllm.fusion import GATE_SPEED, CrossAttentionFusion, UserContext
 from userllm.llm import LanguageModel
 from userllm.projector import EventProjector, Perceiver
 from userllm.trie import TitleTrie
@@ -58,6 +59,8 @@ class UserLLM(nn.Module):
             raise ValueError(
                 f"the query has {len(query)} tokens; 1 to {LONGEST_QUERY_TOKENS} are allowed"
             )
+        # At zero the trie says what the encoder says; the language model has to earn its share.
+        self.volume = nn.Parameter(torch.zeros(())) if settings.encoder_prior else None
         self.register_buffer("query", torch.tensor(query), persistent=False)
         self.query: Tensor
 
@@ -78,13 +81,20 @@ class UserLLM(nn.Module):
         context: UserContext = self.projector(states, (distance >= 0) & mask.unsqueeze(1), distance)
         return context
 
-    def latest(self, histories: HistoryBatch) -> UserContext:
-        """The context of whole histories, one view a user."""
-        last = (histories.lengths - 1).clamp(min=0).unsqueeze(1)
-        return self.context(self.encoder(histories), histories.mask, last)
+    def prior(self, trie: TitleTrie, states: Tensor) -> Prior | None:
+        """The encoder's own distribution after states `[V, D]`, where the settings ask for it."""
+        if self.volume is None:
+            return None
+        mass = trie.edge_log_mass(self.encoder.item_log_probs(states))
+        return Prior(mass, GATE_SPEED * self.volume)
 
     def title_log_probs(
-        self, trie: TitleTrie, context: UserContext, items: Tensor, kept: Tensor
+        self,
+        trie: TitleTrie,
+        context: UserContext,
+        items: Tensor,
+        kept: Tensor,
+        prior: Prior | None = None,
     ) -> Tensor:
         """Log-probability `[B, P]` of one item for each view, differentiable.
 
@@ -93,16 +103,21 @@ class UserLLM(nn.Module):
             context: `B` users with `P` views each.
             items: `LongTensor[B, P]`.
             kept: `BoolTensor[B, P]`; where False the result means nothing.
+            prior: From `prior`, for `B * P` views.
         """
         layout, choices = title_layout(trie, self.query, items, kept)
         states = self._read(context, layout)
-        return title_log_probs(self.llm, trie, states, choices, items)
+        return title_log_probs(self.llm, trie, states, choices, items, prior)
 
-    def catalogue_log_probs(self, trie: TitleTrie, context: UserContext) -> Tensor:
-        """Exact log-probability `[B, N + 1]` of every item, for the one view of each user."""
-        layout = catalogue_layout(trie, self.query, len(context.mask))
+    def catalogue_log_probs(self, trie: TitleTrie, histories: HistoryBatch) -> Tensor:
+        """Exact log-probability `[B, N + 1]` of every item as the next one."""
+        encoded = self.encoder(histories)
+        last = (histories.lengths - 1).clamp(min=0)
+        context = self.context(encoded, histories.mask, last.unsqueeze(1))
+        prior = self.prior(trie, encoded[torch.arange(len(last)), last])
+        layout = catalogue_layout(trie, self.query, len(last))
         states = self._read(context, layout)
-        return catalogue_log_probs(self.llm, trie, states, len(self.query))
+        return catalogue_log_probs(self.llm, trie, states, len(self.query), prior)
 
     def _read(self, context: UserContext, layout: Layout) -> Tensor:
         if self.fusion is None:

@@ -66,13 +66,17 @@ class Tuning(nn.Module):
         model: The model to train.
         trie: The catalogue.
         positions: Positions a window (`P`).
+        from_encoder: Share of targets replaced by draws from the encoder's distribution.
     """
 
-    def __init__(self, model: UserLLM, trie: TitleTrie, positions: int) -> None:
+    def __init__(
+        self, model: UserLLM, trie: TitleTrie, positions: int, from_encoder: float = 0.0
+    ) -> None:
         super().__init__()
         self.model = model
         self.trie = trie
         self.positions = positions
+        self.from_encoder = from_encoder
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats."""
@@ -83,6 +87,17 @@ class Tuning(nn.Module):
         picked = draw.topk(min(self.positions, real.shape[1]), dim=1)
         items = batch.features[ITEM][:, 1:].gather(1, picked.indices)
         kept = picked.values >= 0
-        context = self.model.context(self.model.encoder(inputs), inputs.mask, picked.indices)
-        log_probs = self.model.title_log_probs(self.trie, context, items, kept)
+        states = self.model.encoder(inputs)
+        context = self.model.context(states, inputs.mask, picked.indices)
+        index = picked.indices.unsqueeze(2).expand(-1, -1, states.shape[2])
+        views = states.gather(1, index).flatten(0, 1)
+        if self.from_encoder:
+            items = self._partly_drawn(items, views.detach())
+        prior = self.model.prior(self.trie, views)
+        log_probs = self.model.title_log_probs(self.trie, context, items, kept, prior)
         return -(log_probs * kept).sum() / kept.sum()
+
+    def _partly_drawn(self, items: Tensor, views: Tensor) -> Tensor:
+        drawn = self.model.encoder.item_log_probs(views).exp().multinomial(1).view_as(items)
+        replaced = torch.rand(items.shape, device=items.device) < self.from_encoder
+        return torch.where(replaced, drawn, items)

@@ -92,6 +92,18 @@ class TitleTrie:
         total[:, 0] = -torch.inf
         return total
 
+    def edge_log_mass(self, item_log_probs: Tensor) -> Tensor:
+        """Log of the probability `[B, E]` that a distribution `[B, N + 1]` puts under each edge.
+
+        The distribution that the trie makes of it is the given one, up to how items of the same
+        title share.
+        """
+        items, places = (self.item_edges < len(self.edge_token)).nonzero(as_tuple=True)
+        probs = item_log_probs.exp()
+        mass = probs.new_zeros(len(probs), len(self.edge_token))
+        mass = mass.index_add(1, self.item_edges[items, places], probs[:, items])
+        return mass.clamp_min(torch.finfo(probs.dtype).tiny).log()
+
     def edge_log_softmax(self, edge_logits: Tensor) -> Tensor:
         """Softmax `[B, E]` over the edges of each node."""
         node = self.edge_node.expand(len(edge_logits), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,19 +12,22 @@ from benchmark.types import HistoryBatch
 
 
 def endless_windows(
-    log: EventLog, length: int, batch_size: int, seed: int
+    log: EventLog, length: int, batch_size: int, seed: int, *, by_events: bool = False
 ) -> tuple[Iterator[HistoryBatch], int]:
     """Shuffled batches of windows, for ever.
 
-    Every epoch cuts the histories at other places (see `cut_windows`). What is left of an epoch
-    opens the next one's first batch, so every batch is full and no window is dropped. A batch is
-    as long as its longest window, not longer.
+    Every epoch cuts the histories at other places (see `cut_windows`). A batch is as long as its
+    longest window, not longer.
 
     Args:
         log: Events to cut.
         length: Most events a window holds: `L + 1` for `L` inputs, each with a target.
-        batch_size: Windows in a batch, at most as many as an epoch has.
+        batch_size: Windows in a batch, at most as many as an epoch has. What is left of an epoch
+            opens the next one's first batch, so every batch is full and no window is dropped.
         seed: Seed of cuts and order.
+        by_events: Put windows of like length together, as many as hold about the same number of
+            events as `batch_size` windows do on average: there is next to no padding to compute,
+            and every batch has about as many targets.
 
     Returns:
         The batches, and the number of windows of the first epoch (later ones differ by a few).
@@ -34,7 +38,8 @@ def endless_windows(
     first = _cut(log, length, seed, 0)
     if len(first) == 0:
         raise ValueError("no user has two events, so there is nothing to learn from")
-    return _batches(first, min(batch_size, len(first)), seed), len(first)
+    batches = _even_batches if by_events else _full_batches
+    return batches(first, min(batch_size, len(first)), seed), len(first)
 
 
 def targets_per_window(log: EventLog, windows: int) -> float:
@@ -46,20 +51,45 @@ def _cut(log: EventLog, length: int, seed: int, epoch: int) -> Windows:
     return cut_windows(log, length, rng=np.random.default_rng([seed, epoch]))
 
 
-def _batches(windows: Windows, batch_size: int, seed: int) -> Iterator[HistoryBatch]:
+def _shuffle(seed: int, epoch: int) -> np.random.Generator:
+    # A stream of its own, so that order and cuts do not share random numbers.
+    return np.random.default_rng([seed, epoch, 1])
+
+
+def _gather(log: EventLog, starts: np.ndarray, stops: np.ndarray) -> HistoryBatch:
+    return log.gather(starts, stops, int((stops - starts).max()))
+
+
+def _full_batches(windows: Windows, batch_size: int, seed: int) -> Iterator[HistoryBatch]:
     log, length = windows.log, windows.length
     starts = stops = np.zeros(0, dtype=np.int64)
-    epoch = 0
-    while True:
-        # A stream of its own, so that order and cuts do not share random numbers.
-        order = np.random.default_rng([seed, epoch, 1]).permutation(len(windows))
+    for epoch in itertools.count():
+        if epoch:
+            windows = _cut(log, length, seed, epoch)
+        order = _shuffle(seed, epoch).permutation(len(windows))
         starts = np.concatenate([starts, windows.starts[order]])
         stops = np.concatenate([stops, windows.stops[order]])
         whole = len(starts) // batch_size * batch_size
         for begin in range(0, whole, batch_size):
             part = slice(begin, begin + batch_size)
-            longest = int((stops[part] - starts[part]).max())
-            yield log.gather(starts[part], stops[part], longest)
+            yield _gather(log, starts[part], stops[part])
         starts, stops = starts[whole:], stops[whole:]
-        epoch += 1
-        windows = _cut(log, length, seed, epoch)
+
+
+def _even_batches(windows: Windows, batch_size: int, seed: int) -> Iterator[HistoryBatch]:
+    log, length = windows.log, windows.length
+    for epoch in itertools.count():
+        if epoch:
+            windows = _cut(log, length, seed, epoch)
+        rng = _shuffle(seed, epoch)
+        order = rng.permutation(len(windows))
+        lengths = (windows.stops - windows.starts)[order]
+        by_length = np.argsort(lengths, kind="stable")  # windows of one length stay shuffled
+        order, lengths = order[by_length], lengths[by_length]
+        count = max(1, round(len(windows) / batch_size))
+        before = np.cumsum(lengths) - lengths
+        batch_of = before * count // lengths.sum()
+        parts = np.split(order, np.flatnonzero(np.diff(batch_of)) + 1)
+        for part in rng.permutation(len(parts)):
+            chosen = parts[part]
+            yield _gather(log, windows.starts[chosen], windows.stops[chosen])

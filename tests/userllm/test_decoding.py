@@ -65,7 +65,8 @@ def next_token_logits(model: UserLLM, row: int, lengths: list[int]):  # type: ig
         {name: value[:, :length] for name, value in histories.features.items()},
         histories.mask[:, :length],
     )
-    context = model.latest(histories)
+    last = histories.lengths.unsqueeze(1) - 1
+    context = model.context(model.encoder(histories), histories.mask, last)
 
     def logits(begun: tuple[int, ...]) -> Tensor:
         tokens = torch.tensor([[*model.query.tolist(), *begun]])
@@ -84,7 +85,7 @@ def test_exact_ranking_equals_scoring_every_title_alone(
 ) -> None:
     lengths = [LENGTH, 2]
     with torch.inference_mode():
-        exact = model.catalogue_log_probs(trie, model.latest(make_histories(lengths)))
+        exact = model.catalogue_log_probs(trie, make_histories(lengths))
         for row in range(len(lengths)):
             expected = plainly(model, llm, next_token_logits(model, row, lengths))
             torch.testing.assert_close(exact[row, 1:], expected, atol=1e-4, rtol=0)
@@ -105,9 +106,8 @@ def test_training_scores_what_ranking_ranks(model: UserLLM, trie: TitleTrie) -> 
                 name: value * (cut if value.ndim == 2 else cut.unsqueeze(2))
                 for name, value in histories.features.items()
             }
-            exact = model.catalogue_log_probs(
-                trie, model.latest(type(histories)(features, cut))
-            ).gather(1, items[:, view : view + 1])[:, 0]
+            exact = model.catalogue_log_probs(trie, type(histories)(features, cut))
+            exact = exact.gather(1, items[:, view : view + 1])[:, 0]
             rows = kept[:, view]
             torch.testing.assert_close(got[rows, view], exact[rows], atol=1e-4, rtol=0)
 
@@ -115,15 +115,46 @@ def test_training_scores_what_ranking_ranks(model: UserLLM, trie: TitleTrie) -> 
 def test_the_batch_does_not_matter(model: UserLLM, trie: TitleTrie) -> None:
     histories = make_histories([1, LENGTH, 3])
     with torch.inference_mode():
-        together = model.catalogue_log_probs(trie, model.latest(histories))
-        alone = [
-            model.catalogue_log_probs(trie, model.latest(histories.rows(slice(i, i + 1))))
-            for i in range(3)
-        ]
+        together = model.catalogue_log_probs(trie, histories)
+        alone = [model.catalogue_log_probs(trie, histories.rows(slice(i, i + 1))) for i in range(3)]
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
 
 
 def test_an_empty_history_still_gives_a_distribution(model: UserLLM, trie: TitleTrie) -> None:
     with torch.inference_mode():
-        scores = model.catalogue_log_probs(trie, model.latest(make_histories([0, 3])))
+        scores = model.catalogue_log_probs(trie, make_histories([0, 3]))
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(2), atol=1e-4, rtol=0)
+
+
+def test_with_a_silent_language_model_the_prior_is_the_encoder(
+    encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
+) -> None:
+    fields = {"fusion": {"heads": 2}, "encoder_prior": True}
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields)).eval()
+    histories = make_histories([LENGTH, 3])
+    with torch.inference_mode():
+        said = model.catalogue_log_probs(trie, histories).exp()
+        known = encoder.item_log_probs(encoder.embed(histories)).exp()
+    same = [i + 1 for i, title in enumerate(TITLES) if title == "Heat"]
+    others = [i + 1 for i, title in enumerate(TITLES) if title != "Heat"]
+    torch.testing.assert_close(said[:, others], known[:, others], atol=1e-5, rtol=0)
+    torch.testing.assert_close(said[:, same].sum(1), known[:, same].sum(1), atol=1e-5, rtol=0)
+
+
+def test_training_scores_what_ranking_ranks_with_a_prior(
+    encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
+) -> None:
+    fields = {"fusion": {"heads": 2}, "encoder_prior": True}
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields)).eval()
+    assert model.volume is not None
+    torch.nn.init.constant_(model.volume, 0.1)
+    histories, items = make_histories([LENGTH, 3]), torch.tensor([[4], [9]])
+    last = histories.lengths.unsqueeze(1) - 1
+    with torch.inference_mode():
+        states = model.encoder(histories)
+        prior = model.prior(trie, encoder.embed(histories))
+        context = model.context(states, histories.mask, last)
+        kept = torch.ones_like(items, dtype=torch.bool)
+        got = model.title_log_probs(trie, context, items, kept, prior)
+        exact = model.catalogue_log_probs(trie, histories).gather(1, items)
+    torch.testing.assert_close(got, exact, atol=1e-4, rtol=0)

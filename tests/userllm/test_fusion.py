@@ -5,7 +5,7 @@ import torch
 
 from tests.userllm.conftest import make_histories
 from userllm.config import UserLLMSettings
-from userllm.fusion import CrossAttentionFusion
+from userllm.fusion import CrossAttentionFusion, UserContext
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.trie import TitleTrie
@@ -17,13 +17,19 @@ def model(encoder: UserEncoder, llm: LanguageModel) -> UserLLM:
     return UserLLM(encoder, llm, UserLLMSettings.model_validate({"fusion": {"heads": 2}})).eval()
 
 
+def context_of(model: UserLLM, seed: int = 0) -> UserContext:
+    histories = make_histories([3, 6], seed)
+    last = histories.lengths.unsqueeze(1) - 1
+    return model.context(model.encoder(histories), histories.mask, last)
+
+
 TOKENS = torch.tensor([[5, 9, 30, 7], [8, 2, 2, 40]])
 
 
 def test_gate_zero_is_the_plain_model_bit_for_bit(model: UserLLM) -> None:
     plain = model.llm.model(input_ids=TOKENS).logits
     assert model.fusion is not None
-    context = model.latest(make_histories([3, 6]))
+    context = context_of(model)
     with model.fusion.attend(model.llm, context, torch.zeros_like(TOKENS)):
         assert torch.equal(model.llm.model(input_ids=TOKENS).logits, plain)
 
@@ -36,7 +42,7 @@ def test_an_open_gate_lets_the_user_through_and_closing_takes_it_away(model: Use
         torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
     read = []
     for seed in (0, 1):
-        context = model.latest(make_histories([3, 6], seed))
+        context = context_of(model, seed)
         with model.fusion.attend(model.llm, context, torch.zeros_like(TOKENS)):
             read.append(model.llm.model(input_ids=TOKENS).logits)
     assert not torch.allclose(read[0], plain, atol=1e-3)
@@ -47,7 +53,7 @@ def test_an_open_gate_lets_the_user_through_and_closing_takes_it_away(model: Use
 
 def test_hooks_are_removed_when_the_model_fails(model: UserLLM) -> None:
     assert model.fusion is not None
-    context = model.latest(make_histories([3, 6]))
+    context = context_of(model)
     with (
         pytest.raises(RuntimeError, match="halt"),
         model.fusion.attend(model.llm, context, TOKENS * 0),

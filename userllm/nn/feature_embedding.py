@@ -24,8 +24,11 @@ class FeatureEmbedding(nn.Module):
         self.tables = nn.ModuleDict(
             {name: nn.Embedding(n + 1, width, padding_idx=0) for name, n in cardinalities.items()}
         )
-        for table in self.tables.values():
-            nn.init.normal_(table.weight, std=width**-0.5)  # type: ignore[arg-type]
+        for place, table in enumerate(self.tables.values()):
+            # What says the same of many items starts small, so that it does not drown the first
+            # feature (the item) before it is known to be worth anything.
+            std = width**-0.5 if place == 0 else 0.02
+            nn.init.normal_(table.weight, std=std)  # type: ignore[arg-type]
             with torch.no_grad():
                 table.weight[0].zero_()  # type: ignore[index]
 
