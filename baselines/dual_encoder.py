@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from baselines.config import DualEncoderSettings
 from baselines.popularity import log_frequency
 from baselines.window_stage import fit_in_one_stage, latest, windows_of
+from benchmark.errors import unknown
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
@@ -142,6 +143,9 @@ class DualEncoder:
         torch.manual_seed(context.seed)
         of_item = [f.name for f in data.schema if f.of_item]
         chosen = of_item if settings.features is None else settings.features
+        for name in chosen:
+            if name not in of_item:
+                raise unknown("item feature", name, of_item)
         self.model = DualEncoderModel(
             data.schema.subset(chosen),
             data.catalog.columns,

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.schema import ITEM, FeatureSchema
+from benchmark.schema import ITEM, FeatureKind, FeatureSchema
 from benchmark.types import Catalog, HistoryBatch
+from userllm.corpus import SEPARATOR
 from userllm.decoding import Choices, Prefix
 from userllm.llm import LanguageModel
 from userllm.trie import TitleTrie
-
-SEPARATOR = " | "
 
 
 @dataclass(frozen=True)
@@ -71,6 +70,7 @@ class HistoryText:
         self.begin = llm.encode("", begin=True)
         self.query = llm.encode(query)
         self._llm = llm
+        self._texts = catalog.texts
         self._titles = titles
         self._lines: dict[tuple[object, ...], _Line] = {}
 
@@ -94,6 +94,8 @@ class HistoryText:
             for feature, value in zip(self.fields, values[1:], strict=True):
                 indices = value if isinstance(value, list) else [value]
                 words = [feature.labels[i - 1] if feature.labels else str(i) for i in indices if i]
+                if feature.of_item and feature.kind is FeatureKind.CATEGORY:
+                    words = [word for word in words if word not in self._texts[values[0]]]
                 if words:
                     parts.append(SEPARATOR + ", ".join(words))
             rest = self._llm.encode("".join(parts) + "\n")

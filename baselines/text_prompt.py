@@ -55,12 +55,11 @@ class TextPrompt:
         )
         titles = item_title_tokens(data.catalog, self._llm)
         self._trie = build_trie(titles, self._llm.end_token)
-        fields = settings.fields
-        if fields is None:
-            fields = tuple(n for n in data.schema.names[1:] if n != "year")
+        fields = data.schema.names[1:] if settings.fields is None else settings.fields
         self._text = HistoryText(
             data.catalog, data.schema, fields, self._llm, titles, settings.query
         )
+        torch.manual_seed(context.seed)
         if settings.strategy == "lora":
             self._llm.requires_grad_(False)
             self._llm.model = with_lora(self._llm.model, settings.lora_rank)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from userllm.config import QUERY, LanguageModelSettings, OptimizerSettings, Settings
@@ -13,8 +15,8 @@ class TextPromptSettings(Settings):
     items: int = Field(10, ge=1, description="most recent items in the prompt")
     fields: tuple[str, ...] | None = Field(
         None,
-        description="features written behind a title; where absent, all but those that the "
-        "title says already (the year)",
+        description="features written behind a title; all where absent. What the title says "
+        "already (its year) is not written again",
     )
     query: str = Field(QUERY, description="text before each title, and at the end of the prompt")
     language_model: LanguageModelSettings = LanguageModelSettings()
@@ -25,7 +27,7 @@ class TextPromptSettings(Settings):
         0, ge=0, description="looks without a better validation value before stopping; 0 = never"
     )
     optimizer: OptimizerSettings = OptimizerSettings()
-    strategy: str = Field(
-        "full", pattern="^(full|lora)$", description="full: the model trains; lora: LoRA matrices"
+    strategy: Literal["full", "lora"] = Field(
+        "full", description="full: the model trains; lora: LoRA matrices"
     )
     lora_rank: int = Field(8, ge=1, description="rank of the LoRA matrices")

@@ -77,12 +77,12 @@ def _in_place(folder: Path) -> Iterator[Path]:
         fresh.chmod(0o777 & ~_umask())
         yield fresh
         old = fresh.with_name(fresh.name + "-old")
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             fresh.rename(folder)
-        except OSError:
-            if old.exists():
+        except BaseException:  # an interrupt between the two must not lose the old record
+            if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
         shutil.rmtree(old, ignore_errors=True)

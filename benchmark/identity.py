@@ -38,9 +38,8 @@ def llm_identity(llm: str | None) -> dict[str, str] | None:
     names = {p.name for p in files}
     if "config.json" not in names:
         raise UserError(f"--llm {llm}: the folder holds no model: it has no config.json")
-    weights = (".safetensors", ".bin")
-    if not any(name.endswith(weights) for name in names):
-        raise UserError(f"--llm {llm}: the folder holds no weights (*.safetensors or *.bin)")
+    if not any(name.endswith(".safetensors") for name in names):
+        raise UserError(f"--llm {llm}: the folder holds no weights (*.safetensors)")
     return {"name": path.name, "sha256": stable_hash({p.name: _file_hash(p) for p in files})}
 
 

@@ -88,7 +88,8 @@ class Cell:
         method_name: Name of the method.
         method_settings: What the method is built from.
         task_settings: What the task is built from.
-        changes: What the user set, dotted name → value.
+        changes: What the user set of the method, dotted name → value.
+        task_changes: What the user set of the task.
         seed: Seed of everything random.
         uses_llm: Whether the method reads the world's language model.
         config_hash: SHA-256 of all that can change the numbers.
@@ -102,6 +103,7 @@ class Cell:
     task_settings: BaseModel
     method_settings: BaseModel
     changes: dict[str, Any]
+    task_changes: dict[str, Any]
     seed: int
     uses_llm: bool
     config_hash: str

@@ -60,6 +60,7 @@ def make_record(
             name=cell.task_name,
             version=task.version,
             settings=cell.task_settings.model_dump(mode="json"),
+            changes=cell.task_changes,
         ),
         method=results.Component(
             name=cell.method_name,

@@ -141,6 +141,13 @@ class Row(_Part):
             "intervals": {name: list(interval) for name, interval in record.intervals.items()},
             "budget": record.budget,
             "training_seconds": record.fit.seconds,
+            "split": record.protocol.split,
+            "part": record.protocol.part,
+            "seen": record.protocol.seen,
+            "changes": {**record.task.changes, **record.method.changes},
+            "dataset_hash": record.dataset.fingerprint,
+            "target_hash": record.dataset.target_hash,
+            "config_hash": record.config_hash,
             "record": str(self.path),
         }
 

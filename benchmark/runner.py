@@ -154,10 +154,8 @@ def make_cell(
         method_name=method,
         task_settings=task_settings,
         method_settings=method_settings,
-        changes={
-            **layers.changes(tables, method),
-            **{f"{task}.{key}": value for key, value in layers.changes(tables, task).items()},
-        },
+        changes=dict(layers.changes(tables, method)),
+        task_changes=dict(layers.changes(tables, task)),
         seed=seed,
         uses_llm=method_entry.uses_llm,
         config_hash=config_hash,
@@ -179,7 +177,7 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
                 f"done in {duration(record.fit.wall_seconds + record.evaluation_seconds)}"
             )
             return results.row_of(record, cell.record)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, UserError):
         raise
     except BaseException as error:
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
@@ -190,15 +188,29 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
         reason = explain(error)
         progress.finish(f"failed: {reason}")
         log = _write_log(cell)
-        if isinstance(error, OSError) and error.errno in FULL_DISK:
+        if disk_is_full(error):
             raise StopError(reason) from None
         return row.model_copy(update={"error": reason, "log": log})
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that nothing more can be written.
+
+    Libraries written in Rust (polars, safetensors) report it in the text of errors of their own.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            return True
+        if any(f"os error {number}" in str(error) for number in FULL_DISK):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def explain(error: BaseException) -> str:
     """One line about an error."""
     message = " ".join(str(error).split())
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
+    if disk_is_full(error):
         return (
             "the disk is full; finished cells are kept: free some space and give the same "
             "command again"

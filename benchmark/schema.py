@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
 
+from benchmark.errors import unknown
+
 USER = "user"
 ITEM = "item"
 TIMESTAMP = "timestamp"
@@ -78,7 +80,7 @@ class FeatureSchema:
         for feature in self.features:
             if feature.name == name:
                 return feature
-        raise KeyError(name)
+        raise unknown("feature", name, self.names)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ class FeatureSchema:
         """The schema of some features, in this schema's order; the item always stays.
 
         Raises:
-            KeyError: A name that is no feature.
+            UserError: A name that is no feature.
         """
         for name in names:
             self[name]

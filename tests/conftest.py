@@ -6,7 +6,10 @@ import pytest
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.splits import Split, split_last
+from tests.tiny_model import encoder, llm, schema, trie
 from tests.world import small_world
+
+__all__ = ["encoder", "llm", "schema", "trie", "world", "world_split"]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ import torch
 from benchmark.types import CurvePoint, StageReport
 
 _REPORT = "stage.json"
+_PACKAGES = ("userllm-bench", "torch", "transformers", "tokenizers", "lightning")
 
 
 def stage_key(name: str, **parts: Any) -> str:
     """A folder name that changes with everything the stage's result depends on.
 
-    Torch's version and threads are part of it: under others the same seed gives other numbers.
+    Versions and threads are part of it: under others the same seed gives other numbers.
     """
-    machine = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    machine = {name: version(name) for name in _PACKAGES}
+    machine["threads"] = str(torch.get_num_threads())
     text = json.dumps({**machine, **parts}, sort_keys=True, default=str)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 

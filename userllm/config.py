@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 QUERY = "Next:"
 """What asks for a title: the fixed query of USER-LLM, and before each title of a text prompt."""
@@ -35,6 +35,12 @@ class TransformerSettings(Settings):
     layers: int = Field(2, ge=1, description="number of blocks")
     heads: int = Field(2, ge=1, description="attention heads")
     dropout: float = Field(0.2, ge=0, lt=1, description="dropout share")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> TransformerSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        return self
 
 
 class FitSettings(Settings):
@@ -73,6 +79,12 @@ class LanguageModelSettings(Settings):
     epochs: float = Field(12, gt=0, description="passes over the text")
     batch_size: int = Field(64, ge=1, description="lines in a batch")
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> LanguageModelSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        return self
 
 
 class ProjectorSettings(Settings):

@@ -76,6 +76,10 @@ class LanguageModel(nn.Module):
         """
         if mask is not None and mask.ndim == 2 and positions is None:
             positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        if mask is not None and mask.ndim == 4:
+            # Eager attention adds the mask to its scores, so a boolean one would mean nothing.
+            hidden = torch.zeros_like(mask, dtype=vectors.dtype)
+            mask = hidden.masked_fill(~mask, torch.finfo(vectors.dtype).min)
         body = self.model.base_model
         out = body(
             inputs_embeds=vectors, attention_mask=mask, position_ids=positions, use_cache=False

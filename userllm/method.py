@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from benchmark.errors import UserError
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.config import UserEncoderSettings, UserLLMSettings
@@ -19,7 +20,7 @@ from userllm.trainable import all_parameters, apply_strategy, trained_parameters
 from userllm.training import Stage, run_stage
 from userllm.trie import build_trie
 from userllm.user_encoder import UserEncoder
-from userllm.windows import endless_windows
+from userllm.windows import endless_windows, picked_per_window
 
 _WATCHED = "recall@10"
 
@@ -84,6 +85,7 @@ class UserLLMMethod:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
+        self._check(context)
         encoder, pretraining = _encoder(data, self.settings.encoder, context)
         llm, stages = language_model(
             data.catalog,
@@ -111,6 +113,23 @@ class UserLLMMethod:
         trained = trained_parameters(self._model)
         stages = (*stages, self._tune(data, context))
         return FitReport(stages, all_parameters(self._model), trained)
+
+    def _check(self, context: FitContext) -> None:
+        """Finds before anything is trained what does not fit together."""
+        llm = self.settings.language_model
+        fusion = self.settings.fusion
+        if context.llm is not None or fusion.kind != "cross_attention":
+            return
+        if fusion.every > llm.layers:
+            raise UserError(
+                f"user_llm.fusion.every={fusion.every}, but user_llm.language_model.layers="
+                f"{llm.layers}: 1 to {llm.layers} are possible"
+            )
+        if llm.width % fusion.heads:
+            raise UserError(
+                f"user_llm.fusion.heads={fusion.heads} must divide "
+                f"user_llm.language_model.width={llm.width}"
+            )
 
     def _align(self, data: TrainingData, context: FitContext) -> StageReport:
         settings = self.settings.align
@@ -141,7 +160,7 @@ class UserLLMMethod:
         length = self.settings.encoder.fit.history + 1
         batches, windows = endless_windows(data.events, length, settings.windows, context.seed)
         size = min(settings.windows, windows)
-        per_step = size * min(settings.targets_per_window, length - 1)
+        per_step = size * picked_per_window(data.events, length, settings.targets_per_window)
         stage = Stage(
             name="tune",
             batches=batches,

@@ -44,7 +44,7 @@ def pretrained_encoder(
         accelerator: Lightning's name of the device.
 
     Raises:
-        KeyError: The settings name a feature that the events do not have.
+        UserError: The settings name a feature that the events do not have.
     """
     schema = log.schema if settings.features is None else log.schema.subset(settings.features)
     torch.manual_seed(seed)

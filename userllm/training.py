@@ -60,6 +60,7 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     """
     progress.stage(stage.name, stage.steps / stage.steps_per_epoch)
     watch = _Watch(learner, stage, progress)
+    train_mode(learner)
     trainer = _trainer(stage, watch)
     loader = DataLoader(_Ready(stage.batches), batch_size=None)
     # Lightning answers an interrupt by ignoring further ones and leaving the process; the harness
@@ -85,6 +86,20 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
         stopped="early" if watch.stopped else "budget",
         curve=tuple(watch.curve),
     )
+
+
+def train_mode(module: nn.Module) -> None:
+    """Puts a module into training mode, and its frozen parts into evaluation mode.
+
+    Lightning leaves the modes as it finds them, and a part that does not learn needs no dropout.
+    """
+    weights = list(module.parameters())
+    if weights and not any(weight.requires_grad for weight in weights):
+        module.eval()
+        return
+    module.training = True
+    for child in module.children():
+        train_mode(child)
 
 
 def _trainer(stage: Stage, watch: _Watch) -> L.Trainer:
@@ -151,7 +166,7 @@ class _Watch(L.Callback):
         assert self.stage.validate is not None
         self.learner.eval()
         value = self.stage.validate()
-        self.learner.train()
+        train_mode(self.learner)
         self.curve.append(CurvePoint(self.seconds, step, value))
         self.progress.update(step / self.stage.steps_per_epoch, self._loss, value)
         if value > self._best_value:

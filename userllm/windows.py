@@ -47,6 +47,12 @@ def targets_per_window(log: EventLog, windows: int) -> float:
     return float(np.maximum(log.lengths - 1, 0).sum() / windows)
 
 
+def picked_per_window(log: EventLog, length: int, positions: int) -> float:
+    """Mean number of targets in a window of which at most `positions` are picked."""
+    windows = cut_windows(log, length)
+    return float(np.minimum(windows.stops - windows.starts - 1, positions).mean())
+
+
 def _cut(log: EventLog, length: int, seed: int, epoch: int) -> Windows:
     return cut_windows(log, length, rng=np.random.default_rng([seed, epoch]))
 

@@ -34,7 +34,7 @@ from benchmark.types import CurvePoint
 OURS: Mapping[str, Any] = {
     "transformer": {"width": 64, "layers": 2, "heads": 2, "dropout": 0.0},
     "fit": {"history": 50, "batch_size": 32, "epochs": 16, "looks": 16},
-    "optimizer": {"learning_rate": 5e-3, "weight_decay": 0.1},
+    "optimizer": {"learning_rate": 3e-3, "weight_decay": 0.1},
     "masked": 0.25,
 }
 """Our settings; size and history are those of RecBole's defaults."""

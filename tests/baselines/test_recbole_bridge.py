@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import sys
@@ -10,8 +11,9 @@ import torch
 import yaml
 
 from baselines.config import RecBoleSettings
-from baselines.recbole_bridge import RecBoleMethod, own_training, settings_of
+from baselines.recbole_bridge import RecBoleMethod, model_class, own_training, settings_of
 from baselines.recbole_models import MODELS
+from benchmark.types import HistoryBatch
 from tests.baselines.fitting import context, histories, scores
 
 
@@ -34,6 +36,11 @@ def _untouched():
     )
 
 
+def test_importing_its_models_leaves_anomaly_detection_off():
+    model_class("SINE")  # whose file turns it on
+    assert not torch.is_anomaly_enabled()
+
+
 @pytest.mark.parametrize("name", [name for name, reason in MODELS.items() if not reason])
 def test_a_working_model_learns_and_ranks(name, world, world_split):
     method, report = _fit(name, world_split)
@@ -52,10 +59,7 @@ def test_a_model_said_not_to_work_does_not(name, world_split):
 
 
 def test_the_table_is_complete():
-    import inspect
-
-    import recbole.model.sequential_recommender as theirs
-
+    theirs = sys.modules[model_class("SASRec").__module__.rpartition(".")[0]]
     classes = {name for name, value in vars(theirs).items() if inspect.isclass(value)}
     assert classes == set(MODELS)
 
@@ -86,8 +90,6 @@ def test_options_reach_the_model(world_split):
 
 
 def test_a_user_unseen_in_training_is_ranked(world, world_split):
-    from benchmark.types import HistoryBatch
-
     method, _ = _fit("FPMC", world_split)
     batch = histories(world, 3, 8)
     nobody = HistoryBatch(batch.features, batch.mask)

@@ -15,7 +15,7 @@ from benchmark.config import read_config
 from benchmark.errors import UserError
 from benchmark.metrics.ranking import recompute
 from benchmark.results import load_records, read_record
-from benchmark.runner import run
+from benchmark.runner import disk_is_full, run
 from tests.fakes import Silent, make_tables
 
 TABLES = make_tables()
@@ -198,6 +198,22 @@ def test_a_full_disk_stops_and_the_next_call_goes_on(bench, monkeypatch):
     assert rows[0].record is not None
     assert "disk is full" in rows[1].error
     assert rows[2].error.startswith("not run: the disk is full")
+    again = bench("alpha,beta,beta_deep")
+    assert again[0].path == rows[0].path
+    assert all(row.record is not None for row in again)
+
+
+def test_a_full_disk_is_recognised_in_errors_of_other_libraries():
+    from polars.exceptions import ComputeError
+    from safetensors import SafetensorError
+
+    inner = OSError(errno.ENOSPC, "No space left on device")
+    outer = RuntimeError("could not save")
+    outer.__cause__ = inner
+    said = "I/O error: No space left on device (os error 28)"
+    for error in (inner, outer, SafetensorError(said), ComputeError(said)):
+        assert disk_is_full(error)
+    assert not disk_is_full(ValueError("file 28"))
 
 
 def test_a_disk_that_fills_while_writing_leaves_no_record(bench, monkeypatch):

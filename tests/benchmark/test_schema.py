@@ -1,5 +1,6 @@
 import pytest
 
+from benchmark.errors import UserError
 from benchmark.schema import ITEM, Feature, FeatureKind, FeatureSchema, IdMap
 
 ITEMS = Feature(ITEM, FeatureKind.ID, 7)
@@ -19,7 +20,7 @@ def test_the_item_comes_first_and_stays():
     schema = FeatureSchema((ITEMS, STARS, GENRES))
     assert schema.subset(["genres"]).names == (ITEM, "genres")
     assert schema.num_items == 7
-    with pytest.raises(KeyError):
+    with pytest.raises(UserError, match="unknown feature 'year'"):
         schema.subset(["year"])
     with pytest.raises(ValueError, match="first feature"):
         FeatureSchema((STARS, ITEMS))

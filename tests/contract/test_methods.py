@@ -18,6 +18,8 @@ from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem
 from benchmark.types import FitReport
 from tests.world import randomise_tests
+from userllm.corpus import corpus
+from userllm.llm import LanguageModel
 
 FIT = {"history": 12, "batch_size": 16, "epochs": 25, "looks": 2}
 SMALL = {"width": 32, "layers": 1, "heads": 2, "dropout": 0.1}
@@ -63,12 +65,15 @@ class Quiet:
     def note(self, text: str) -> None: ...
 
 
-def fit(name: str, split: Split, cache: Path, seed: int = 0) -> tuple[Any, FitReport]:
+def fit(
+    name: str, split: Split, cache: Path, seed: int = 0, settings: dict[str, Any] | None = None
+) -> tuple[Any, FitReport]:
     entry = METHODS[name]
     for module in entry.requires:
         pytest.importorskip(module, reason=f"{name} needs {module}")
-    settings = load(entry.settings).model_validate({**TINY[name], **entry.overrides})  # type: ignore[attr-defined]
-    method: Method = entry.load()(settings)  # type: ignore[operator]
+    fields = {**(TINY[name] if settings is None else settings), **entry.overrides}
+    model = load(entry.settings).model_validate(fields)  # type: ignore[attr-defined]
+    method: Method = entry.load()(model)  # type: ignore[operator]
     task = NextItem(NextItemSettings())
     context = FitContext(
         seed=seed,
@@ -83,6 +88,14 @@ def fit(name: str, split: Split, cache: Path, seed: int = 0) -> tuple[Any, FitRe
 def validation(method: CandidateRanker, split: Split, world: Dataset, batch_size: int = 128) -> Any:
     task = NextItem(NextItemSettings(batch_size=batch_size, bootstrap_samples=100))
     return task.evaluate(method, split, world, "include", part="validation")
+
+
+def tokenizers(method: Any) -> list[str]:
+    """Every tokenizer that a method holds, written out."""
+    parts = [method, *vars(method).values()]
+    models = {id(p.llm): p.llm for p in parts if isinstance(getattr(p, "llm", None), LanguageModel)}
+    models |= {id(p): p for p in parts if isinstance(p, LanguageModel)}
+    return [llm.tokenizer.backend_tokenizer.to_str() for llm in models.values()]
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +125,54 @@ def test_a_method_finds_the_planted_preference(
     assert found.intervals["recall@5"][0] > blind.intervals["recall@5"][1]
 
 
-@pytest.mark.parametrize("name", DEFAULT)
+STAGES = {
+    "user_encoder": ["encoder"],
+    "text_prompt": ["language_model", "tune"],
+    "user_llm": ["encoder", "language_model", "align", "tune"],
+}
+
+
+@pytest.mark.parametrize("name", list(STAGES))
 def test_the_report_counts_every_stage(name: str, fitted: Any) -> None:
     report = fitted[name][1]
-    assert report.parameters > 0
-    assert all(stage.seconds >= 0 for stage in report.stages)
-    if name != "popularity":
-        assert report.trained_parameters > 0
-        assert all(stage.steps > 0 for stage in report.stages)
+    assert [stage.name for stage in report.stages] == STAGES[name]
+    assert all(stage.seconds > 0 and stage.steps > 0 for stage in report.stages)
+    assert report.parameters >= report.trained_parameters > 0
+
+
+def test_text_prompt_and_user_llm_learn_from_as_many_targets(fitted: Any) -> None:
+    for name, asked in (("text_prompt", 16_000), ("user_llm", 10_000)):
+        assert fitted[name][1].stages[-1].targets == pytest.approx(asked, rel=0.02)
+
+
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("user_llm_prior", {}),
+    ("user_llm", {"encoder_targets": 0.5}),
+    ("user_llm", {"strategy": "lora", "lora_rank": 2}),
+    ("user_llm", {"strategy": "enc"}),
+    ("user_llm", {"strategy": "proj", "projector": {"latents": 2}}),
+    ("user_llm", {"fusion": {"kind": "soft_prompt"}}),
+    ("text_prompt", {"strategy": "lora", "lora_rank": 2, "fields": ["rating"]}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_other_settings_train_and_rank(
+    name: str, changes: dict[str, Any], world_split: Split, world: Dataset, tmp_path: Path
+) -> None:
+    short: dict[str, Any] = {
+        "language_model": {**LANGUAGE, "epochs": 1},
+        "encoder": {**ENCODER, "fit": {**FIT, "epochs": 1}},
+        "align": {"steps": 3, "batch_size": 20},
+        "tune": {"targets": 300, "windows": 8, "looks": 1},
+    }
+    if name == "text_prompt":
+        short = {"language_model": short["language_model"], "targets": 300, "looks": 1}
+    method, report = fit(name, world_split, tmp_path, settings={**short, **changes})
+    found = validation(method, world_split, world)
+    assert found.examples["target_logprob"].null_count() == 0
+    frozen = changes.get("strategy", "full") != "full"
+    assert (report.trained_parameters < report.parameters) == frozen
 
 
 @pytest.mark.parametrize("name", DEFAULT)
@@ -146,6 +199,8 @@ def test_nothing_fitted_changes_with_the_test_targets(
     assert expected
     for key, value in expected.items():
         assert torch.equal(value, state[key]), key
+    for mine, theirs in zip(tokenizers(fitted[name][0]), tokenizers(other), strict=True):
+        assert mine == theirs
 
 
 @pytest.mark.parametrize("name", ["sasrec", "user_llm"])
@@ -156,3 +211,18 @@ def test_another_seed_gives_other_weights(
     assert any(
         not torch.equal(value, other.state()[key]) for key, value in fitted[name][0].state().items()
     )
+
+
+def test_methods_with_a_language_model_hold_one_tokenizer(fitted: Any) -> None:
+    assert [len(tokenizers(fitted[name][0])) for name in ("text_prompt", "user_llm")] == [1, 1]
+    assert tokenizers(fitted["text_prompt"][0]) == tokenizers(fitted["user_llm"][0])
+
+
+def test_no_text_of_a_held_out_event_reaches_the_language_model(
+    world: Dataset, world_split: Split
+) -> None:
+    changed = split_last(randomise_tests(world)).train
+    train = world_split.train
+    assert corpus(changed.catalog, changed.events) == corpus(train.catalog, train.events)
+    assert train.events.texts
+    assert not any("secret" in line for line in corpus(changed.catalog, changed.events))

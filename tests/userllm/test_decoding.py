@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.userllm.conftest import LENGTH, TITLES, make_histories
+from tests.tiny_model import LENGTH, TITLES, make_histories
 from userllm.config import UserLLMSettings
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM

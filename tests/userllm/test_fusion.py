@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.userllm.conftest import make_histories
+from tests.tiny_model import make_histories
 from userllm.config import UserLLMSettings
 from userllm.fusion import CrossAttentionFusion, UserContext
 from userllm.llm import LanguageModel

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.userllm.conftest import make_histories
+from tests.tiny_model import make_histories
 from userllm.config import UserLLMSettings
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from benchmark.types import StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.config import OptimizerSettings
-from userllm.training import Stage, run_stage
+from userllm.training import Stage, run_stage, train_mode
 
 
 class Quiet:
@@ -127,3 +127,39 @@ def test_a_failed_stage_leaves_nothing_and_a_broken_one_is_built_again(tmp_path:
 
 def test_a_key_changes_with_its_parts() -> None:
     assert len({stage_key("s", a=1), stage_key("s", a=2), stage_key("t", a=1)}) == 3
+
+
+class Noisy(nn.Module):
+    """A frozen part and a part that learns, both with dropout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5)).requires_grad_(False)
+        self.learning = nn.Sequential(nn.Linear(4, 1), nn.Dropout(0.5))
+
+    def training_loss(self, batch: Tensor) -> Tensor:
+        return self.learning(self.frozen(batch)).square().mean()
+
+
+def test_looking_does_not_change_what_is_learnt() -> None:
+    weights = []
+    for looks in (0, 1):
+        torch.manual_seed(0)
+        noisy = Noisy().eval()  # as a model that was just loaded
+        run_stage(noisy, stage(validate=lambda: 1.0, looks=looks, steps=5), Quiet())
+        weights.append(noisy.learning[0].weight.detach().clone())
+    # Each look is better than the one before, so the last one is kept.
+    torch.manual_seed(0)
+    last = Noisy().eval()
+    values = iter([1.0, 2.0, 3.0, 4.0, 5.0])
+    run_stage(last, stage(validate=lambda: next(values), looks=5, steps=5), Quiet())
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], last.learning[0].weight)
+
+
+def test_frozen_parts_stay_in_evaluation_mode() -> None:
+    noisy = Noisy().eval()
+    train_mode(noisy)
+    assert noisy.training
+    assert noisy.learning[1].training
+    assert not noisy.frozen[1].training

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from benchmark.types import HistoryBatch
-from tests.userllm.conftest import make_histories
+from tests.tiny_model import make_histories
 from userllm.objectives import NextEventObjective
 from userllm.user_encoder import UserEncoder
 

@@ -55,3 +55,17 @@ def test_nothing_to_learn_from_is_an_error(world):
     lonely = log.truncated(log.indptr[:-1] + 1)
     with pytest.raises(ValueError, match="two events"):
         endless_windows(replace(lonely), 6, 8, seed=0)
+
+
+def test_even_batches_hold_an_epoch_once_with_little_padding(world):
+    log = world.events
+    batches, windows = endless_windows(log, 6, 8, seed=0, by_events=True)
+    epoch = list(itertools.islice(batches, round(windows / 8)))
+    assert sum(len(batch) for batch in epoch) == windows
+    targets = [item for b in epoch for item in b.features[ITEM][:, 1:][b.mask[:, 1:]].tolist()]
+    first = np.isin(np.arange(log.num_events), log.indptr)
+    assert sorted(targets) == sorted(log.items[~first].tolist())
+    real = sum(int(batch.mask.sum()) for batch in epoch)
+    assert real / sum(batch.mask.numel() for batch in epoch) > 0.9
+    sizes = [int(batch.mask.sum()) for batch in epoch]
+    assert max(sizes) - min(sizes) <= 12  # two windows at most
