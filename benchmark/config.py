@@ -216,12 +216,13 @@ def _check(config: RunConfig, tables: Tables) -> None:
         users = [name for name in tables.methods if tables.methods[name].uses_llm]
         raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
     for name in config.methods or ():
-        able = tables.methods[name].capabilities
+        able, why = tables.methods[name].capabilities, tables.methods[name].unavailable
         if not set(needed.values()) & set(able):
             raise UserError(
                 f"method {name!r} can do none of the tasks asked for: "
                 + "; ".join(f"{task} needs {need}" for task, need in needed.items())
                 + f"; it has {', '.join(able) or 'nothing'}"
+                + (f" ({why})" if why else "")
             )
 
 

@@ -184,7 +184,7 @@ for _name, _reason in _recbole_models().items():
             settings="baselines.config:RecBoleSettings",
             section="recbole",
             overrides={"model": _name},
-            capabilities=(RANKER,),
+            capabilities=() if _reason else (RANKER,),
             requires=("recbole",),
             install=INSTALL_RECBOLE,
             unavailable=_reason,
