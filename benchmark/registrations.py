@@ -19,13 +19,11 @@ class TaskEntry(Entry):
         settings: `module:Model` of its settings, free of torch.
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
-        main_metric: The one to compare by where there is room for one.
     """
 
     settings: str = ""
     needs: str = ""
     metrics: tuple[str, ...] = ()
-    main_metric: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,6 @@ TASKS.add(
         settings="benchmark.tasks.config:NextItemSettings",
         needs=RANKER,
         metrics=tuple(METRICS),
-        main_metric="recall@10",
     ),
 )
 

@@ -11,9 +11,8 @@ Items with the same title share a leaf, and share its probability equally.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -113,15 +112,6 @@ class TitleTrie:
         shifted = edge_logits - top.gather(1, node)
         mass = edge_logits.new_zeros(shape).scatter_add(1, node, shifted.exp())
         return shifted - mass.log().gather(1, node)
-
-    def to(self, device: torch.device | str) -> TitleTrie:
-        """The same trie on another device."""
-        moved: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **moved)
 
 
 def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
