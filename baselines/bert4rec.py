@@ -11,18 +11,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import Bert4RecSettings
+from baselines.encoders import in_slot, report_of, train_once
 from baselines.popularity import log_frequency
 from baselines.recbole_bridge import build_bert4rec
-from baselines.window_stage import fit_in_one_stage, windows_of
+from baselines.window_stage import windows_of
 from benchmark.events import EventLog
-from benchmark.protocols import FitContext, TrainingData
+from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
-from userllm.nn.loss import catalogue_cross_entropy, catalogue_log_probs
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from userllm.event_encoder import Encoded, EventEncoder
+from userllm.nn.loss import catalogue_cross_entropy
 
 
-class Bert4RecModel(nn.Module):
+class Bert4RecModel(EventEncoder):
     """RecBole's BERT4Rec with our masking and our loss.
+
+    As a user encoder it reads the history and a mask behind it, whose state predicts the next
+    item. Every state knows the whole history, so one pass serves one target.
 
     Args:
         events: The training events; they say how many items there are.
@@ -30,6 +35,7 @@ class Bert4RecModel(nn.Module):
     """
 
     net: Any
+    causal = False
 
     def __init__(self, events: EventLog, settings: Bert4RecSettings) -> None:
         super().__init__()
@@ -43,7 +49,9 @@ class Bert4RecModel(nn.Module):
             "attn_dropout_prob": 0.0,  # the fused kernel knows no dropout on a CPU
         }
         self.settings = settings
-        self.num_items = events.schema.num_items
+        self.schema = events.schema.subset(())
+        self.history = settings.fit.history
+        self.width = size.width
         # One position more than a history has: the mask that stands for the next item.
         self.net = build_bert4rec(events, settings.fit.history + 1, options)
         _use_fast_gelu(self.net)
@@ -79,7 +87,12 @@ class Bert4RecModel(nn.Module):
     @property
     def item_table(self) -> Tensor:
         """Item embeddings `[N + 1, D]`, without the mask's."""
-        return self.net.item_embedding.weight[: self.num_items + 1]
+        return self.net.item_embedding.weight[: self.schema.num_items + 1]
+
+    @property
+    def item_offset(self) -> Tensor:
+        """Bias of each item, `[N + 1]`."""
+        return self.net.output_bias
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Cross-entropy of the masked items over the whole catalogue; scalar."""
@@ -103,11 +116,22 @@ class Bert4RecModel(nn.Module):
 
     def log_probs(self, histories: HistoryBatch) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the item behind a mask put after the history."""
+        items, last = self._ask(histories)
+        return self.item_log_probs(self.states(items, last))
+
+    def encode(self, histories: HistoryBatch) -> Encoded:
+        """See `EventEncoder`; behind the states of the events stands that of the mask."""
+        items, last = self._ask(histories)
+        states = self.states(items, torch.ones_like(last)).view(*items.shape, self.width)
+        mask = F.pad(histories.mask, (0, 1)) | last
+        return Encoded(states, mask, histories.lengths)
+
+    def _ask(self, histories: HistoryBatch) -> tuple[Tensor, Tensor]:
+        """Item ids `[B, L + 1]` with a mask behind each history, and where that mask is."""
         items = F.pad(histories.features[ITEM], (0, 1), value=PADDING)
         last = torch.zeros_like(items, dtype=torch.bool)
-        last[torch.arange(len(items)), histories.lengths] = True
-        states = self.states(items.masked_fill(last, self.net.mask_token), last)
-        return catalogue_log_probs(states, self.item_table, self.net.output_bias)
+        last[torch.arange(len(items), device=items.device), histories.lengths] = True
+        return items.masked_fill(last, self.net.mask_token), last
 
 
 def _attend(layer: Any, x: Tensor, bias: Tensor, chosen: Tensor | None = None) -> Tensor:
@@ -140,6 +164,21 @@ def _use_fast_gelu(net: Any) -> None:
         layer.feed_forward.intermediate_act_fn = functools.partial(F.gelu, approximate="tanh")
 
 
+def new_model(data: TrainingData, settings: Bert4RecSettings, seed: int) -> Bert4RecModel:
+    """A model with random weights."""
+    torch.manual_seed(seed)
+    return Bert4RecModel(data.events, settings)
+
+
+def build_encoder(
+    data: TrainingData, settings: Bert4RecSettings, context: FitContext, pretrained: bool = True
+) -> BuiltEncoder:
+    """BERT4Rec for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
+    method = Bert4Rec(settings)
+    method.model = new_model(data, settings, context.seed)
+    return in_slot(method.model, method.train(data, context) if pretrained else None)
+
+
 class Bert4Rec:
     """The method: trained on windows, ranks by the state of a mask put after the history.
 
@@ -154,9 +193,13 @@ class Bert4Rec:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """Learns to fill masked events of the training windows in."""
+        self.model = new_model(data, self.settings, context.seed)
+        return report_of(self.model, self.train(data, context))
+
+    def train(self, data: TrainingData, context: FitContext) -> StageReport:
+        """Trains the fresh model, or takes its weights from the cache."""
+        assert self.model is not None
         settings = self.settings
-        torch.manual_seed(context.seed)
-        self.model = Bert4RecModel(data.events, settings)
         material = windows_of(
             data.events,
             settings.fit.history + 1,
@@ -164,9 +207,7 @@ class Bert4Rec:
             context.seed,
             supervised=settings.masked,
         )
-        return fit_in_one_stage(
-            self, self.model, material, context, settings.fit, settings.optimizer
-        )
+        return train_once("bert4rec", self.model, self, material, data, settings, context)
 
     def state(self) -> Mapping[str, Tensor]:
         """Every weight by name."""

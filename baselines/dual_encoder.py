@@ -10,19 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import DualEncoderSettings
+from baselines.encoders import in_slot, report_of, train_once
 from baselines.popularity import log_frequency
-from baselines.window_stage import fit_in_one_stage, latest, windows_of
+from baselines.window_stage import windows_of
 from benchmark.errors import unknown
-from benchmark.protocols import FitContext, TrainingData
+from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer, FeedForward
 from userllm.nn.feature_embedding import FeatureEmbedding
-from userllm.nn.loss import catalogue_log_probs
+from userllm.nn.loss import full_precision
 
 
-class DualEncoderModel(nn.Module):
+class DualEncoderModel(EventEncoder):
     """Item tower over id and item features; user tower over the history's item vectors.
+
+    As a user encoder its states are the user tower's, divided by the temperature, and its item
+    embeddings the item tower's, so that their inner product is the logit it was trained with.
 
     Args:
         schema: The item's features that the towers see.
@@ -44,7 +49,9 @@ class DualEncoderModel(nn.Module):
         super().__init__()
         size = settings.transformer
         self.settings = settings
-        self.names = schema.names
+        self.schema = schema
+        self.history = settings.fit.history
+        self.width = size.width
         self.embedding = FeatureEmbedding({f.name: f.cardinality for f in schema}, size.width)
         self.item_feed = FeedForward(size.width)
         self.body = CausalTransformer(
@@ -53,13 +60,13 @@ class DualEncoderModel(nn.Module):
         self.user_head = nn.Linear(size.width, size.width)
         self.register_buffer("log_frequency", log_frequency)
         everything = {ITEM: np.arange(schema.num_items + 1), **columns}
-        for name in self.names:
+        for name in schema.names:
             column = torch.from_numpy(np.ascontiguousarray(everything[name])).long()
             self.register_buffer(f"column_{name}", column)
 
     def item_vectors(self, ids: Tensor) -> Tensor:
         """The item tower before its norm: vectors `[M, D]` of item ids `[M]`."""
-        features = {name: getattr(self, f"column_{name}")[ids][None] for name in self.names}
+        features = {name: getattr(self, f"column_{name}")[ids][None] for name in self.schema.names}
         vectors = self.embedding(features)[0]
         return vectors + self.item_feed(vectors)
 
@@ -84,12 +91,17 @@ class DualEncoderModel(nn.Module):
             users, targets, others, unit, self.log_frequency, self.settings.temperature
         )
 
-    def log_probs(self, histories: HistoryBatch) -> Tensor:
-        """Log-probabilities `[B, N + 1]` of the next item, the softmax that the loss estimates."""
+    @property
+    def item_table(self) -> Tensor:
+        """The item tower's unit vectors `[N + 1, D]`, from the weights as they are now."""
+        return F.normalize(self.item_vectors(self.column_item), dim=-1)  # type: ignore[arg-type]
+
+    def encode(self, histories: HistoryBatch) -> Encoded:
+        """See `EventEncoder`; the state of an event stands at the event's place."""
         vectors = self.item_vectors(self.column_item)  # type: ignore[arg-type]
-        users = latest(self.user_states(histories.features[ITEM], vectors), histories)
-        unit = F.normalize(vectors, dim=-1)
-        return catalogue_log_probs(users / self.settings.temperature, unit)
+        users = self.user_states(histories.features[ITEM], vectors)
+        latest = (histories.lengths - 1).clamp(min=0)
+        return Encoded(users / self.settings.temperature, histories.mask, latest)
 
 
 def in_batch_loss(
@@ -118,11 +130,39 @@ def in_batch_loss(
     Returns:
         Scalar, in nats.
     """
+    users, items = full_precision(users), full_precision(items)
     positive = (users * F.embedding(targets, items)).sum(dim=-1) / temperature
     positive = positive - log_frequency[targets]
-    negative = users @ F.embedding(others, items).T / temperature - log_frequency[others]
+    with torch.autocast(users.device.type, enabled=False):
+        cosines = users @ F.embedding(others, items).T
+    negative = cosines / temperature - log_frequency[others]
     negative = negative.masked_fill(targets[:, None] == others[None, :], -torch.inf)
     return (torch.logsumexp(torch.cat([positive[:, None], negative], 1), 1) - positive).mean()
+
+
+def new_model(data: TrainingData, settings: DualEncoderSettings, seed: int) -> DualEncoderModel:
+    """A model with random weights.
+
+    Raises:
+        UserError: The settings name what is no feature of an item.
+    """
+    of_item = [f.name for f in data.schema if f.of_item]
+    chosen = of_item if settings.features is None else settings.features
+    for name in chosen:
+        if name not in of_item:
+            raise unknown("item feature", name, of_item)
+    torch.manual_seed(seed)
+    schema = data.schema.subset(chosen)
+    return DualEncoderModel(schema, data.catalog.columns, log_frequency(data.events), settings)
+
+
+def build_encoder(
+    data: TrainingData, settings: DualEncoderSettings, context: FitContext, pretrained: bool = True
+) -> BuiltEncoder:
+    """The user tower for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
+    method = DualEncoder(settings)
+    method.model = new_model(data, settings, context.seed)
+    return in_slot(method.model, method.train(data, context) if pretrained else None)
 
 
 class DualEncoder:
@@ -139,25 +179,15 @@ class DualEncoder:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """Learns to tell every next item of the training events from other users' next items."""
-        settings = self.settings
-        torch.manual_seed(context.seed)
-        of_item = [f.name for f in data.schema if f.of_item]
-        chosen = of_item if settings.features is None else settings.features
-        for name in chosen:
-            if name not in of_item:
-                raise unknown("item feature", name, of_item)
-        self.model = DualEncoderModel(
-            data.schema.subset(chosen),
-            data.catalog.columns,
-            log_frequency(data.events),
-            settings,
-        )
-        material = windows_of(
-            data.events, settings.fit.history + 1, settings.fit.batch_size, context.seed
-        )
-        return fit_in_one_stage(
-            self, self.model, material, context, settings.fit, settings.optimizer
-        )
+        self.model = new_model(data, self.settings, context.seed)
+        return report_of(self.model, self.train(data, context))
+
+    def train(self, data: TrainingData, context: FitContext) -> StageReport:
+        """Trains the fresh model, or takes its weights from the cache."""
+        assert self.model is not None
+        fit = self.settings.fit
+        material = windows_of(data.events, fit.history + 1, fit.batch_size, context.seed)
+        return train_once("dual_encoder", self.model, self, material, data, self.settings, context)
 
     def state(self) -> Mapping[str, Tensor]:
         """Every weight by name."""
@@ -168,5 +198,6 @@ class DualEncoder:
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """Ranks the catalogue for every history."""
         assert self.model is not None, "fit first"
-        histories = histories.to(self.model.log_frequency.device)
-        return rank_scores(self.model.log_probs(histories).cpu(), candidates, k, log_probs=True)
+        encoded = self.model.encode(histories.to(self.model.log_frequency.device))
+        scores = self.model.item_log_probs(encoded.at_latest())
+        return rank_scores(scores.cpu(), candidates, k, log_probs=True)

@@ -7,18 +7,12 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from baselines.history_text import HistoryText, PackedTitles
 from baselines.text_prompt_config import TextPromptSettings
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
 from userllm.corpus import item_title_tokens, language_model
-from userllm.decoding import (
-    branch_states,
-    catalogue_layout,
-    catalogue_log_probs,
-    choice_log_probs,
-    chunks,
-)
+from userllm.decoding import catalogue_log_probs, choice_log_probs, chunks, read_prompt
+from userllm.history_text import HistoryText, PackedTitles
 from userllm.llm import LanguageModel
 from userllm.trainable import all_parameters, trained_parameters, with_lora
 from userllm.training import Stage, run_stage
@@ -52,10 +46,11 @@ class TextPrompt:
             cache=context.cache,
             progress=context.progress,
             accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
         )
         titles = item_title_tokens(data.catalog, self._llm)
         self._trie = build_trie(titles, self._llm.end_token)
-        fields = data.schema.names[1:] if settings.fields is None else settings.fields
+        fields = data.schema.given.names[1:] if settings.fields is None else settings.fields
         self._text = HistoryText(
             data.catalog, data.schema, fields, self._llm, titles, settings.query
         )
@@ -67,18 +62,22 @@ class TextPrompt:
         length = settings.items + 1
         windows, count = endless_windows(data.events, length, settings.windows, context.seed)
         size = min(settings.windows, count)
-        per_step = size * targets_per_window(data.events, count)
+        a_step = size * settings.optimizer.accumulate
+        per_step = a_step * targets_per_window(data.events, count)
+        folder = context.checkpoints
         stage = Stage(
             name="tune",
             batches=self._packed(windows),
             steps=max(1, round(settings.targets / per_step)),
-            steps_per_epoch=count / size,
+            steps_per_epoch=count / a_step,
             targets_per_step=per_step,
             optimizer=settings.optimizer,
             accelerator=context.accelerator,
             validate=lambda: context.validate(self)["recall@10"],
             looks=settings.looks,
             patience=settings.patience,
+            checkpoint=None if folder is None else folder / "tune.pt",
+            key=f"{context.seed} {settings.model_dump_json()} {context.validation}",
         )
         torch.manual_seed(context.seed)
         learner = _TitleLikelihood(self._llm, self._trie)
@@ -99,10 +98,9 @@ class TextPrompt:
         return rank_scores(torch.cat(scores), candidates, k, log_probs=True)
 
     def _score(self, histories: HistoryBatch) -> Tensor:
-        query = torch.tensor(self._text.query)
-        layout = catalogue_layout(self._trie, query, len(histories))
-        states = branch_states(self._llm, layout, self._text.prefix(histories))
-        return catalogue_log_probs(self._llm, self._trie, states, len(query))
+        query, prefix = torch.tensor(self._text.query), self._text.prefix(histories)
+        prompt = read_prompt(self._llm, query, len(histories), prefix)
+        return catalogue_log_probs(self._llm, self._trie, prompt)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""

@@ -15,8 +15,8 @@ class TextPromptSettings(Settings):
     items: int = Field(10, ge=1, description="most recent items in the prompt")
     fields: tuple[str, ...] | None = Field(
         None,
-        description="features written behind a title; all where absent. What the title says "
-        "already (its year) is not written again",
+        description="features written behind a title; all but derived ones (gap) where absent. "
+        "What the title says already (its year) is not written again",
     )
     query: str = Field(QUERY, description="text before each title, and at the end of the prompt")
     language_model: LanguageModelSettings = LanguageModelSettings()

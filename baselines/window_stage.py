@@ -26,13 +26,13 @@ class Material:
 
     Attributes:
         batches: Endless.
-        steps_per_epoch: Optimizer steps a pass over the data.
-        targets_per_step: Supervised targets in a batch, on average.
+        batches_per_epoch: Batches a pass over the data.
+        targets_per_batch: Supervised targets in a batch, on average.
     """
 
     batches: Iterator[Any]
-    steps_per_epoch: float
-    targets_per_step: float
+    batches_per_epoch: float
+    targets_per_batch: float
 
 
 def windows_of(
@@ -71,19 +71,23 @@ def fit_in_one_stage(
         fit: Epochs, looks and patience.
         optimizer: Its settings.
     """
+    steps_per_epoch = material.batches_per_epoch / optimizer.accumulate
+    folder = context.checkpoints
     stage = run_stage(
         learner,
         Stage(
             name="train",
             batches=material.batches,
-            steps=max(1, round(fit.epochs * material.steps_per_epoch)),
-            steps_per_epoch=material.steps_per_epoch,
-            targets_per_step=material.targets_per_step,
+            steps=max(1, round(fit.epochs * steps_per_epoch)),
+            steps_per_epoch=steps_per_epoch,
+            targets_per_step=material.targets_per_batch * optimizer.accumulate,
             optimizer=optimizer,
             accelerator=context.accelerator,
             validate=(lambda: context.validate(method)[VALIDATION_METRIC]) if fit.looks else None,
             looks=fit.looks,
             patience=fit.patience,
+            checkpoint=None if folder is None else folder / "train.pt",
+            key=f"{context.seed} {fit.model_dump_json()} {context.validation}",
         ),
         context.progress,
     )

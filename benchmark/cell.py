@@ -9,15 +9,16 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmark import host, results
-from benchmark.plan import Cell, World
+from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
-from benchmark.protocols import FitContext
+from benchmark.protocols import FitContext, Saveable
 from benchmark.recording import make_record
 
 
@@ -28,8 +29,70 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     method, task = cell.method(), cell.task()
     # Building may draw random numbers or not, depending on what was imported before.
     seed_everything(cell.seed, world.threads)
-    began = time.perf_counter()
-    context = FitContext(
+    unfinished = unfinished_folder(cell)
+    clock = _Clock(unfinished)
+    context = replace(make_context(cell, world, task, progress), checkpoints=unfinished)
+    with clock:
+        if cell.encoder is not None:
+            built = cell.encoder.build(world.split.train, context)
+            context = replace(context, encoder=built)
+            seed_everything(cell.seed, world.threads)  # what the cache had drew nothing
+        report = method.fit(world.split.train, context)
+    evaluation = task.evaluate(
+        method, world.split, world.dataset, world.seen, world.part, progress, cell.method_name
+    )
+    record = make_record(cell, world, task, method, report, clock.seconds, evaluation)
+    with _in_place(cell.folder) as folder:
+        evaluation.examples.write_parquet(folder / results.EXAMPLES)
+        with (folder / results.RECORD).open("w", encoding="utf-8") as file:
+            file.write(record.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if world.keep_models and isinstance(method, Saveable):
+            (folder / results.MODEL).mkdir()
+            method.save(folder / results.MODEL)
+    discard_unfinished(cell)
+    return record
+
+
+def unfinished_folder(cell: Cell) -> Path:
+    """Where a cell keeps what it needs to go on after an interrupt; hidden from readers."""
+    return cell.folder.parent / ".unfinished" / cell.folder.name
+
+
+def discard_unfinished(cell: Cell) -> None:
+    """Forgets what a cell began."""
+    folder = unfinished_folder(cell)
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other cells' are there, or nothing is
+        folder.parent.rmdir()
+
+
+class _Clock:
+    """Seconds spent in a block, with those of earlier calls that it interrupted.
+
+    Args:
+        folder: Keeps them where it exists, which it does once there is something to go on from.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "seconds"
+        self.seconds = 0.0
+        with contextlib.suppress(OSError, ValueError):
+            self.seconds = float(self._file.read_text())
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds += time.perf_counter() - self._began
+        with contextlib.suppress(OSError):  # no folder: nothing to go on from
+            self._file.write_text(str(self.seconds))
+
+
+def make_context(cell: Cell, world: World, task: Task, progress: RunProgress) -> FitContext:
+    """What the method of a cell gets beside the data."""
+    return FitContext(
         seed=cell.seed,
         cache=world.cache,
         validate=task.validator(world.split, world.seen),
@@ -38,19 +101,6 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
         llm=world.llm if cell.uses_llm else None,
         accelerator=world.accelerator,
     )
-    report = method.fit(world.split.train, context)
-    wall_seconds = time.perf_counter() - began
-    evaluation = task.evaluate(
-        method, world.split, world.dataset, world.seen, world.part, progress, cell.method_name
-    )
-    record = make_record(cell, world, task, method, report, wall_seconds, evaluation)
-    with _in_place(cell.folder) as folder:
-        evaluation.examples.write_parquet(folder / results.EXAMPLES)
-        with (folder / results.RECORD).open("w", encoding="utf-8") as file:
-            file.write(record.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    return record
 
 
 def seed_everything(seed: int, threads: int) -> None:

@@ -91,6 +91,13 @@ def run(
         str | None, typer.Option(help="Threads (default: the physical cores).")
     ] = None,
     force: Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")] = None,
+    keep_models: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-models/--no-keep-models",
+            help="Keep fitted models beside their records, for 'probe' (default: keep).",
+        ),
+    ] = None,
     as_json: Annotated[
         bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")
     ] = None,
@@ -115,10 +122,85 @@ def run(
         "out": out,
         "threads": threads,
         "force": force,
+        "keep_models": keep_models,
         "json": as_json,
     }
     tables, command = context.obj
     return run_command(config, options, tables, command)
+
+
+@app.command()
+def ablate(
+    context: typer.Context,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(help="What to vary; see 'userllm-bench list ablations'. Twice: a grid."),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Values, comma-separated (default: all); the first --values belongs to the first "
+            "--axis. The default value is always run."
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task (default next_item).")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Data set (default ml-100k).")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Budget: smoke, quick (default) or full.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME.FIELD=VALUE", help="A setting of every cell."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split (default last).")] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Targets to score: validation (default) or test.")
+    ] = None,
+    seen: Annotated[
+        str | None, typer.Option(help="Items a user has met: auto (default), exclude or include.")
+    ] = None,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="Hugging Face causal language model; a small embedded one if absent.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results (default results/runs).")
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Threads (default: the physical cores).")
+    ] = None,
+    force: Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")] = None,
+    as_json: Annotated[
+        bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")
+    ] = None,
+) -> int:
+    """Vary one part of a method, or two, and compare with the default.
+
+    Example: userllm-bench ablate --axis fusion --seeds 0,1
+    """
+    from benchmark.commands.ablate import ablate_command
+
+    options: dict[str, Any] = {
+        "task": task,
+        "dataset": dataset,
+        "preset": preset,
+        "seeds": seeds,
+        "set": assignments or None,
+        "split": split,
+        "part": part,
+        "seen": seen,
+        "llm": llm,
+        "out": out,
+        "threads": threads,
+        "force": force,
+        "json": as_json,
+    }
+    tables, command = context.obj
+    return ablate_command(axis or [], values or [], options, tables, command)
 
 
 @app.command("list")
@@ -127,7 +209,9 @@ def list_(
     table: Annotated[
         str,
         typer.Argument(
-            metavar="TABLE", help="datasets, tasks, methods, metrics, settings, presets or splits."
+            metavar="TABLE",
+            help="datasets, tasks, methods, encoders, metrics, settings, presets, ablations or "
+            "splits.",
         ),
     ],
     name: Annotated[
@@ -163,6 +247,51 @@ def plot(
     from benchmark.commands.plot import plot_command
 
     plot_command(runs or [], out, as_json)
+
+
+@app.command()
+def probe(
+    context: typer.Context,
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a finished cell, or its record.json.")
+    ],
+    only: Annotated[
+        str | None,
+        typer.Option(help="Probes, comma-separated; the beginning of a name takes all with it."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Targets to score: test or validation (default: as RUN).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what the probes draw.")] = 0,
+    training: Annotated[
+        bool, typer.Option("--training/--no-training", help="Run the probes that train a model.")
+    ] = True,
+    llm: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH", help="The language model of RUN, where it was a local folder."
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the models that probes train."),
+    ] = Path("results/probes"),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads (default: those of RUN).")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON on stdout.")
+    ] = False,
+) -> int:
+    """Ask whether a finished run's language model listens to the user, and what it lost.
+
+    Example: userllm-bench probe results/runs/ml-100k-next_item-user_llm-s0-0123abcd
+    """
+    from benchmark.commands.probe import Options, probe_command
+
+    options = Options(run, only, part, seed, training, llm, out, threads, as_json)
+    tables, command = context.obj
+    return probe_command(options, tables, command)
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +44,7 @@ class RunConfig(BaseModel):
     out: Path = Field(Path("results/runs"), description="folder that receives one folder a cell")
     threads: int | None = Field(None, ge=1, description="threads; the physical cores if absent")
     force: bool = Field(False, description="run finished cells again")
+    keep_models: bool = Field(True, description="keep fitted models beside their records")
     as_json: bool = Field(False, alias="json", description="print the rows as JSON on stdout")
     sections: dict[str, dict[str, Any]] = Field({}, description="settings a method or task")
 
@@ -112,6 +113,18 @@ class Layers:
         given = [self._of(layer, tables, name) for layer in (self.preset, self.file, self.sets)]
         return build(model, merge(*given, fixed), name)
 
+    def encoder(self, tables: Tables, method: str) -> str | None:
+        """What stands in the encoder slot of a method; None where it has no such slot.
+
+        Raises:
+            UserError: The method's settings name no encoder.
+        """
+        if not tables.methods[method].uses_encoder:
+            return None
+        name: str = getattr(self.resolve(tables, method), "encoder")  # noqa: B009
+        tables.encoders[name]
+        return name
+
     def changes(self, tables: Tables, name: str) -> dict[str, Any]:
         """What file and `--set` say about a method or task, dotted name → value."""
         return flatten(merge(*(self._of(layer, tables, name) for layer in (self.file, self.sets))))
@@ -171,26 +184,36 @@ def read_preset(name: str, tables: Tables) -> Preset:
     return build(Preset, _read_mapping(path), f"preset {name}")
 
 
-def read_layers(config: RunConfig, tables: Tables) -> Layers:
+def read_layers(config: RunConfig, tables: Tables, others: Collection[str] = ()) -> Layers:
     """The settings that preset, file and `--set` give, names checked.
 
+    Args:
+        config: What to run.
+        tables: What can be named.
+        others: Sections that variants bring into the run, beside those of its methods.
+
     Raises:
-        UserError: A `--set` names nothing, nothing of this run, or what its row fixes.
+        UserError: A `--set` names nothing, nothing of this run, or what its row fixes; or a method
+            names no encoder.
     """
     sets: dict[str, Any] = {}
     methods = chosen_methods(config, tables)
-    used = {*config.task, *methods, *(tables.section(method) for method in methods)}
-    for text in config.assignments:
-        section, nested = parse_assignment(text)
+    assigned = [(text, *parse_assignment(text)) for text in config.assignments]
+    for _, section, nested in assigned:
         check_names(tables.settings_model(section), nested, section)
+        sets = merge(sets, {section: nested})
+    layers = Layers(read_preset(config.preset, tables).settings, config.sections, sets)
+    sections = [tables.section(method) for method in methods]
+    encoders = [name for method in methods if (name := layers.encoder(tables, method))]
+    used = {*config.task, *methods, *sections, *encoders, *others}
+    for text, section, nested in assigned:
         if section not in used:
             raise UserError(
                 f"--set {text}: {section} is not part of this run; its parts: "
                 f"{', '.join(sorted(used))}"
             )
         _check_fixed(text, section, nested, methods, tables)
-        sets = merge(sets, {section: nested})
-    return Layers(read_preset(config.preset, tables).settings, config.sections, sets)
+    return layers
 
 
 def _check_fixed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from benchmark import results
 from benchmark.data.dataset import Dataset
 from benchmark.data.splits import Split
+from benchmark.encoder_slot import ChosenEncoder
 from benchmark.protocols import CandidateRanker, Method
 from benchmark.tasks.next_item import Evaluation
 from benchmark.types import Progress
@@ -61,6 +62,7 @@ class World:
         threads: Threads of a cell.
         command: What the user typed.
         accelerator: Lightning's name of the device.
+        keep_models: Whether fitted models stay beside their records.
     """
 
     dataset: Dataset
@@ -75,6 +77,7 @@ class World:
     threads: int
     command: str
     accelerator: str = "cpu"
+    keep_models: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Cell:
         uses_llm: Whether the method reads the world's language model.
         config_hash: SHA-256 of all that can change the numbers.
         folder: Where record and examples go.
+        axes: What it is called in an ablation, axis → value.
+        encoder: What the harness builds and hands to the method; None where it takes none.
     """
 
     task: Callable[[], Task]
@@ -108,11 +113,14 @@ class Cell:
     uses_llm: bool
     config_hash: str
     folder: Path
+    axes: Mapping[str, str] = field(default_factory=dict)
+    encoder: ChosenEncoder | None = None
 
     @property
     def title(self) -> str:
         """How progress calls it."""
-        return f"{self.method_name} seed {self.seed}"
+        axes = "".join(f" {axis}={value}" for axis, value in self.axes.items())
+        return f"{self.method_name}{axes} seed {self.seed}"
 
     @property
     def record(self) -> Path:

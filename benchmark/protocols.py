@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.events import EventLog
 from benchmark.schema import FeatureSchema
-from benchmark.types import Candidates, Catalog, FitReport, HistoryBatch, Progress, Ranking
+from benchmark.types import (
+    Candidates,
+    Catalog,
+    FitReport,
+    HistoryBatch,
+    Progress,
+    Ranking,
+    StageReport,
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,19 @@ class TextGenerator(Protocol):
 
 
 @dataclass(frozen=True)
+class BuiltEncoder:
+    """A user encoder that the harness built and hands to a method; see `registrations.ENCODERS`.
+
+    Attributes:
+        module: The encoder.
+        stages: What its training took; none where it has random weights.
+    """
+
+    module: nn.Module
+    stages: tuple[StageReport, ...] = ()
+
+
+@dataclass(frozen=True)
 class FitContext:
     """What the harness hands a method beside the data.
 
@@ -68,8 +90,11 @@ class FitContext:
             may make of them is to stop and to choose between its own checkpoints.
         validation: Changes with what `validate` looks at; part of the key of a cached stage.
         progress: See `Progress`.
+        encoder: The user encoder, for methods that take one.
         llm: Hub name or local path of a causal language model; None = the embedded one.
         accelerator: Lightning's accelerator name.
+        checkpoints: Folder for checkpoints of unfinished stages, of this fit alone; None = keep
+            none. The harness removes it when the fit's record is in place.
     """
 
     seed: int
@@ -77,8 +102,71 @@ class FitContext:
     validate: Callable[[CandidateRanker], Mapping[str, float]]
     progress: Progress
     validation: str = ""
+    encoder: BuiltEncoder | None = None
     llm: str | None = None
     accelerator: str = "cpu"
+    checkpoints: Path | None = None
+
+
+class EncoderBuilder(Protocol):
+    """Builds what stands in the encoder slot: the target of an entry of the table of encoders."""
+
+    def __call__(
+        self, data: TrainingData, settings: Any, context: FitContext, pretrained: bool = True
+    ) -> BuiltEncoder:
+        """Builds an encoder.
+
+        Args:
+            data: What it may learn from.
+            settings: Those of its section.
+            context: As for `Method.fit`.
+            pretrained: Trained to predict the next event; else random weights from the seed.
+
+        Raises:
+            UserError: The settings do not fit the data.
+        """
+        ...
+
+
+@runtime_checkable
+class Saveable(Protocol):
+    """Keeps its fitted model, so that a finished cell can be asked again; see `probing`."""
+
+    def save(self, folder: Path) -> None:
+        """Writes the fitted model into an empty folder, as safetensors and JSON."""
+        ...
+
+    def restore(self, folder: Path, data: TrainingData, context: FitContext) -> None:
+        """Becomes the method that `save` wrote, in place of `fit`.
+
+        Args:
+            folder: Where `save` wrote.
+            data: What the method was fitted on.
+            context: As for `fit`; its encoder, where there is one, has random weights.
+
+        Raises:
+            UserError: The folder holds no such model.
+        """
+        ...
+
+
+@runtime_checkable
+class FeatureReader(Protocol):
+    """Knows which features of an event it reads; others are taken to read all."""
+
+    @property
+    def features_read(self) -> tuple[str, ...]:
+        """Names of features, known once the method is fitted or restored."""
+        ...
+
+
+@runtime_checkable
+class Muted(Protocol):
+    """Holds a language model that can be made to answer as if there were no user."""
+
+    def muted(self) -> AbstractContextManager[None]:
+        """While this is open, nothing of the user vectors reaches the language model."""
+        ...
 
 
 class Method(Protocol):

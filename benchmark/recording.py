@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
 from benchmark import host, results
+from benchmark.metrics.perplexity import perplexity
 from benchmark.plan import Cell, Task, World
 from benchmark.protocols import Method
 from benchmark.settings import flatten
@@ -42,6 +42,9 @@ def make_record(
         FloatingPointError: A metric is no number.
     """
     dataset, split = world.dataset, world.split
+    limited = cell.method_settings.model_dump(mode="json")
+    if cell.encoder is not None:
+        limited = {**limited, cell.encoder.name: cell.encoder.settings.model_dump(mode="json")}
     for metric, value in evaluation.metrics.items():
         if not math.isfinite(value):
             raise FloatingPointError(f"{metric} is {value}")
@@ -67,6 +70,13 @@ def make_record(
             settings=cell.method_settings.model_dump(mode="json"),
             changes=cell.changes,
         ),
+        encoder=None
+        if cell.encoder is None
+        else results.Component(
+            name=cell.encoder.name,
+            settings=cell.encoder.settings.model_dump(mode="json"),
+            changes=cell.encoder.changes,
+        ),
         protocol=results.ProtocolFacts(
             split=world.split_name,
             split_description=split.description,
@@ -77,7 +87,8 @@ def make_record(
         ),
         seed=cell.seed,
         preset=world.preset,
-        budget=describe_budget(cell.method_settings, report),
+        axes=dict(cell.axes),
+        budget=describe_budget(limited, report),
         metrics=evaluation.metrics,
         intervals=evaluation.intervals,
         examples=evaluation.examples.height,
@@ -88,6 +99,11 @@ def make_record(
             parameters=report.parameters,
             trained_parameters=report.trained_parameters,
             notes=report.notes,
+            perplexity={
+                name: results.Measure(value=value, low=low, high=high)
+                for name, scores in report.texts.items()
+                for value, low, high in [perplexity(scores.nll, scores.tokens)]
+            },
         ),
         evaluation_seconds=evaluation.seconds,
         peak_memory_bytes=host.peak_memory_bytes(),
@@ -114,11 +130,16 @@ def _stage(stage: StageReport) -> results.Stage:
     )
 
 
-def describe_budget(settings: BaseModel, report: FitReport) -> dict[str, Any]:
-    """What the settings allowed, what was spent, and one line about the latter."""
+def describe_budget(settings: Mapping[str, Any], report: FitReport) -> dict[str, Any]:
+    """What the settings allowed, what was spent, and one line about the latter.
+
+    Args:
+        settings: As JSON; of an encoder under its name.
+        report: What the method says about its training.
+    """
     limits = {
         name: value
-        for name, value in flatten(settings.model_dump(mode="json")).items()
+        for name, value in flatten(settings).items()
         if name.rpartition(".")[2].removeprefix("max_") in _BUDGET_FIELDS
     }
     parts = []

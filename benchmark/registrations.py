@@ -1,4 +1,4 @@
-"""The tables: every data set, split, task, method and metric, by name.
+"""The tables: every data set, split, task, method, encoder and metric, by name.
 
 Nothing heavy is imported here: an entry is a string that is imported when it is first used.
 """
@@ -36,7 +36,10 @@ class MethodEntry(Entry):
         overrides: Settings that make this row what it is; nobody can change them.
         capabilities: Names of the capabilities it has.
         in_default: Part of a run that names no methods.
+        probes: Settings with which `probe` fits the method anew to learn something, by name.
         uses_llm: Whether `--llm` changes what it does.
+        uses_encoder: Whether it takes a user encoder that the harness builds. Its settings name
+            an entry of `ENCODERS` (`encoder`) and say whether it is trained (`pretrained`).
     """
 
     settings: str = ""
@@ -44,13 +47,28 @@ class MethodEntry(Entry):
     overrides: Mapping[str, object] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     in_default: bool = False
+    probes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     uses_llm: bool = False
+    uses_encoder: bool = False
+
+
+@dataclass(frozen=True)
+class EncoderEntry(Entry):
+    """What can stand in the encoder slot; the target is a `benchmark.protocols.EncoderBuilder`.
+
+    Attributes:
+        settings: `module:Model` of its settings, free of torch. They are given under the entry's
+            name, which a method that is the same model alone shares.
+    """
+
+    settings: str = ""
 
 
 DATASETS: Registry[Entry] = Registry("data set")
 SPLITS: Registry[Entry] = Registry("split")
 TASKS: Registry[TaskEntry] = Registry("task")
 METHODS: Registry[MethodEntry] = Registry("method")
+ENCODERS: Registry[EncoderEntry] = Registry("encoder")
 METRICS: Registry[Entry] = Registry("metric")
 
 RANKER = "CandidateRanker"
@@ -141,27 +159,82 @@ METHODS.add(
 _baseline("bert4rec")
 _baseline("dual_encoder")
 _baseline("text_prompt")
+
+_PROBES: dict[str, dict[str, object]] = {
+    "shuffle_titles": {"shuffle_titles": True},
+    **{
+        f"perplexity_{strategy}": {"strategy": strategy, "held_out": 0.1}
+        for strategy in ("full", "lora", "enc", "proj")
+    },
+}
+
 METHODS.add(
     "user_llm",
     MethodEntry(
         "userllm.method:UserLLMMethod",
         "user embeddings cross-attended by a language model that says the title",
         settings="userllm.config:UserLLMSettings",
+        probes=_PROBES,
         capabilities=(RANKER,),
         in_default=True,
         uses_llm=True,
+        uses_encoder=True,
     ),
 )
-METHODS.add(
-    "user_llm_prior",
-    MethodEntry(
-        "userllm.method:UserLLMMethod",
+_VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
+    "user_llm_prior": (
         "user_llm with the encoder's own distribution added at each node (not in the study)",
-        settings="userllm.config:UserLLMSettings",
-        section="user_llm",
-        overrides={"encoder_prior": True},
-        capabilities=(RANKER,),
-        uses_llm=True,
+        {"encoder_prior": True},
+    ),
+    "user_llm_item_head": (
+        "user_llm with an item softmax on the language model's last state",
+        {"loss": "item_head"},
+    ),
+    "user_llm_free": (
+        "user_llm as the study decodes: plain tokens, a free beam, answers matched to titles",
+        {"loss": "token", "decoding": "free"},
+    ),
+}
+for _name, (_summary, _overrides) in _VARIANTS.items():
+    METHODS.add(
+        _name,
+        MethodEntry(
+            "userllm.method:UserLLMMethod",
+            _summary,
+            settings="userllm.config:UserLLMSettings",
+            probes=_PROBES,
+            section="user_llm",
+            overrides=_overrides,
+            capabilities=(RANKER,),
+            uses_llm=True,
+            uses_encoder=True,
+        ),
+    )
+
+ENCODERS.add(
+    "user_encoder",
+    EncoderEntry(
+        "userllm.method:build_encoder",
+        "autoregressive transformer over any features of an event",
+        settings="userllm.config:UserEncoderSettings",
+    ),
+)
+ENCODERS.add(
+    "dual_encoder",
+    EncoderEntry(
+        "baselines.dual_encoder:build_encoder",
+        "the user tower of the dual encoder",
+        settings="baselines.config:DualEncoderSettings",
+    ),
+)
+ENCODERS.add(
+    "bert4rec",
+    EncoderEntry(
+        "baselines.bert4rec:build_encoder",
+        "BERT4Rec, which reads a history in both directions",
+        settings="baselines.config:Bert4RecSettings",
+        requires=("recbole",),
+        install=INSTALL_RECBOLE,
     ),
 )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 EXAMPLES = "examples.parquet"
+MODEL = "model"
+"""Folder of the fitted model, beside the record, where it was kept."""
 
 
 class _Part(BaseModel):
@@ -68,8 +70,16 @@ class Stage(_Part):
     curve: tuple[tuple[float, int, float], ...] = ()
 
 
+class Measure(_Part):
+    """A value and its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Fit(_Part):
-    """What fitting took."""
+    """What fitting took; `perplexity` is that of held-out text, by what was asked."""
 
     seconds: float
     wall_seconds: float
@@ -77,16 +87,22 @@ class Fit(_Part):
     parameters: int = 0
     trained_parameters: int = 0
     notes: tuple[str, ...] = ()
+    perplexity: dict[str, Measure] = {}
 
 
 class RunRecord(_Part):
-    """One finished cell: a method, on a task, with a seed."""
+    """One finished cell: a method, on a task, with a seed.
+
+    `encoder` is what stands in the encoder slot of a method that has one; what somebody set of it
+    is also among the method's changes, under its name.
+    """
 
     schema_version: int = SCHEMA_VERSION
     config_hash: str
     dataset: DatasetFacts
     task: Component
     method: Component
+    encoder: Component | None = None
     protocol: ProtocolFacts
     seed: int
     preset: str
@@ -115,6 +131,7 @@ class Row(_Part):
     method: str
     seed: int
     preset: str
+    axes: dict[str, Any] = {}
     record: RunRecord | None = None
     path: Path | None = None
     na: str = ""
@@ -129,14 +146,13 @@ class Row(_Part):
             "method": self.method,
             "seed": self.seed,
             "preset": self.preset,
-            "axes": {},
+            "axes": self.axes,
         }
         if self.record is None:
             row |= {"na": self.na} if self.na else {"error": self.error}
             return row | ({"log": str(self.log)} if self.log else {})
         record = self.record
         return row | {
-            "axes": record.axes,
             "metrics": record.metrics,
             "intervals": {name: list(interval) for name, interval in record.intervals.items()},
             "budget": record.budget,
@@ -160,6 +176,7 @@ def row_of(record: RunRecord, path: Path) -> Row:
         method=record.method.name,
         seed=record.seed,
         preset=record.preset,
+        axes=record.axes,
         record=record,
         path=path,
     )
@@ -277,8 +294,8 @@ def comparison_group(record: RunRecord) -> str:
 
 def variant(record: RunRecord) -> str:
     """What tells a record from others of its method: the settings that somebody changed."""
-    changed: Mapping[str, Any] = {**record.axes, **record.method.changes}
-    parts = [f"{name}={value}" for name, value in sorted(changed.items())]
+    changes: Mapping[str, Any] = record.method.changes  # axes only say by what name it was asked
+    parts = [f"{name}={value}" for name, value in sorted(changes.items())]
     if record.llm is not None:
         parts.append(f"llm={record.llm.get('name', '')}")
     return ", ".join(parts)

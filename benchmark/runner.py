@@ -6,7 +6,7 @@ import contextlib
 import errno
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -15,16 +15,19 @@ from filelock import FileLock, Timeout
 import benchmark
 from benchmark import config as configs
 from benchmark import host, identity, results
-from benchmark.cell import run_cell
+from benchmark.cell import discard_unfinished, run_cell
 from benchmark.data.dataset import Dataset
 from benchmark.data.splits import Split
+from benchmark.encoder_slot import choose_encoder, missing_encoder
 from benchmark.errors import RunError, UserError
 from benchmark.home import stages_folder
 from benchmark.plan import Cell, World, build
 from benchmark.progress import RunProgress, duration
 from benchmark.results import Row
+from benchmark.settings import flatten
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tasks.next_item import resolve_seen
+from benchmark.variants import Variant
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
@@ -34,9 +37,21 @@ class StopError(Exception):
 
 
 def run(
-    config: configs.RunConfig, tables: Tables, progress: RunProgress, command: str = ""
+    config: configs.RunConfig,
+    tables: Tables,
+    progress: RunProgress,
+    command: str = "",
+    variants: Sequence[Variant] | None = None,
 ) -> list[Row]:
     """Runs all cells of a run, task by task, seed by seed, method by method.
+
+    Args:
+        config: What to run.
+        tables: What can be named.
+        progress: Is told how far each cell is.
+        command: What the user typed.
+        variants: The rows of a task and seed; the chosen methods as they are where None. Of
+            variants with equal settings one runs and the others show its numbers.
 
     Returns:
         One row a cell: its record, why it does not apply, or what went wrong.
@@ -45,18 +60,26 @@ def run(
         UserError: Wrong input; nothing has run.
         KeyboardInterrupt: Interrupted; finished cells are on disk.
     """
-    layers = configs.read_layers(config, tables)
+    if variants is None:
+        variants = [Variant(name) for name in configs.chosen_methods(config, tables)]
+    layers = configs.read_layers(config, tables, {s for own in variants for s in own.sections})
     llm_facts = identity.llm_identity(config.llm)
     # All settings are checked before anything is loaded, so that a typo costs no time.
     for name in (*config.task, *configs.chosen_methods(config, tables)):
         if name in config.task or not why_unavailable(tables.methods[name]):
             layers.resolve(tables, name)
+            encoder = None if name in config.task else layers.encoder(tables, name)
+            if encoder is not None:
+                layers.resolve(tables, encoder)
     _check_writable(config.out)
-    world = _world(config, tables, llm_facts, command)
+    world = open_world(config, tables, llm_facts, command)
     rows: list[Row] = []
+    settled: dict[str, Row] = {}
     stopped = ""
-    for row, cell in _plan(config, tables, layers, world):
-        if cell is not None and stopped:
+    for row, cell in _plan(config, tables, layers, world, variants):
+        if cell is not None and cell.config_hash in settled:
+            row = settled[cell.config_hash].model_copy(update={"axes": row.axes})
+        elif cell is not None and stopped:
             row = row.model_copy(update={"error": f"not run: {stopped}"})
         elif cell is not None:
             try:
@@ -64,13 +87,19 @@ def run(
             except StopError as reason:
                 stopped = str(reason)
                 row = row.model_copy(update={"error": stopped})
+            settled[cell.config_hash] = row
         rows.append(row)
     return rows
 
 
-def _world(
+def open_world(
     config: configs.RunConfig, tables: Tables, llm_facts: dict[str, str] | None, command: str
 ) -> World:
+    """Loads and splits the data of a run.
+
+    Raises:
+        UserError: The data set is unknown or not available here.
+    """
     entry = tables.datasets[config.dataset]
     reason = why_unavailable(entry)
     if reason:
@@ -89,36 +118,66 @@ def _world(
         cache=stages_folder(),
         threads=config.threads or host.default_threads(),
         command=command,
+        keep_models=config.keep_models,
     )
 
 
 def _plan(
-    config: configs.RunConfig, tables: Tables, layers: configs.Layers, world: World
+    config: configs.RunConfig,
+    tables: Tables,
+    layers: configs.Layers,
+    world: World,
+    variants: Sequence[Variant],
 ) -> Iterator[tuple[Row, Cell | None]]:
     """Every asked-for cell, in order; None where there is nothing to run."""
     for task in config.task:
         for seed in config.seeds:
-            for method in configs.chosen_methods(config, tables):
+            for variant in variants:
+                method = variant.method
                 row = Row(
                     dataset=config.dataset,
                     task=task,
                     method=method,
                     seed=seed,
                     preset=config.preset,
+                    axes=dict(variant.axes),
                 )
                 entry, need = tables.methods[method], tables.tasks[task].needs
-                reason = why_unavailable(entry)
+                reason = why_unavailable(entry) or _lacking(variant, world)
                 if need not in entry.capabilities:
                     reason = f"{task} needs {need}, which {method} does not have"
                 if reason:
                     yield row.model_copy(update={"na": reason}), None
+                    continue
+                try:
+                    cell = make_cell(task, variant, seed, config, tables, layers, world)
+                except UserError as error:
+                    if not variant.axes:
+                        raise
+                    yield row.model_copy(update={"error": str(error)}), None
+                    continue
+                missing = missing_encoder(cell.encoder, tables)
+                if missing:
+                    yield row.model_copy(update={"error": missing}), None
                 else:
-                    yield row, make_cell(task, method, seed, config, tables, layers, world)
+                    yield row, cell
+
+
+def _lacking(variant: Variant, world: World) -> str:
+    """Why a variant cannot be shown on this data set, "" where it can."""
+    names = world.dataset.events.schema.names
+    missing = [name for name in variant.features if name not in names]
+    if not missing:
+        return ""
+    return (
+        f"the data set {world.dataset.name} has no feature {', '.join(missing)}; it has "
+        f"{', '.join(names)}"
+    )
 
 
 def make_cell(
     task: str,
-    method: str,
+    variant: Variant,
     seed: int,
     config: configs.RunConfig,
     tables: Tables,
@@ -126,13 +185,19 @@ def make_cell(
     world: World,
 ) -> Cell:
     """Resolves one cell and gives it its folder."""
+    method, layers = variant.method, variant.over(layers)
     task_entry, method_entry = tables.tasks[task], tables.methods[method]
     task_settings = layers.resolve(tables, task)
     method_settings = layers.resolve(tables, method)
+    encoder = choose_encoder(method, method_settings, tables, layers)
     task_type = task_entry.load()
     version = getattr(task_type, "version", "")
+    in_slot: dict[str, object] = {}  # a method without the slot keeps the hash it always had
+    if encoder is not None:
+        in_slot["encoder"] = [encoder.name, encoder.settings.model_dump(mode="json")]
     config_hash = identity.stable_hash(
         {
+            **in_slot,
             "package": benchmark.__version__,
             "dataset": world.dataset.fingerprint,
             "split": world.split_name,
@@ -154,12 +219,17 @@ def make_cell(
         method_name=method,
         task_settings=task_settings,
         method_settings=method_settings,
-        changes=dict(layers.changes(tables, method)),
+        changes={
+            **layers.changes(tables, method),
+            **({} if encoder is None else flatten({encoder.name: encoder.changes})),
+        },
         task_changes=dict(layers.changes(tables, task)),
         seed=seed,
         uses_llm=method_entry.uses_llm,
         config_hash=config_hash,
         folder=config.out / name,
+        axes=variant.axes,
+        encoder=encoder,
     )
 
 
@@ -169,17 +239,21 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
     try:
         with _locked(cell, progress):
             finished = None if force else _finished(cell, progress)
+            if force or finished is not None:
+                discard_unfinished(cell)
             if finished is not None:
                 progress.finish("finished before, skipped (--force runs it again)")
-                return results.row_of(finished, cell.record)
+                return _row_of(finished, cell)
             record = run_cell(cell, world, progress)
             progress.finish(
                 f"done in {duration(record.fit.wall_seconds + record.evaluation_seconds)}"
             )
-            return results.row_of(record, cell.record)
-    except (KeyboardInterrupt, UserError):
+            return _row_of(record, cell)
+    except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if isinstance(error, UserError) and not cell.axes:
+            raise  # of a whole run that is the user's error; of one value of an axis, its row's
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
             # Lightning answers an interrupt by leaving the process.
             raise KeyboardInterrupt from None
@@ -191,6 +265,11 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
         if disk_is_full(error):
             raise StopError(reason) from None
         return row.model_copy(update={"error": reason, "log": log})
+
+
+def _row_of(record: results.RunRecord, cell: Cell) -> Row:
+    """The row of a finished cell, by the name that this run gives it, whoever made the record."""
+    return results.row_of(record, cell.record).model_copy(update={"axes": dict(cell.axes)})
 
 
 def disk_is_full(error: BaseException | None) -> bool:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from typing import Any
+
+import numpy as np
 
 from benchmark.errors import unknown
 
@@ -14,6 +18,7 @@ USER = "user"
 ITEM = "item"
 TIMESTAMP = "timestamp"
 TEXT = "text"
+GAP = "gap"
 
 PADDING = 0
 """Index that stands for "no event" or "value unknown" in every feature; real values start at 1."""
@@ -28,6 +33,8 @@ class FeatureKind(str, Enum):
     """One of few: a rating, a bucket of years."""
     MULTI = "multi"
     """Several of few: the genres of a movie."""
+    NUMBER = "number"
+    """A number, known by the bucket it falls in; neighbouring buckets are alike."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class Feature:
             event has its own (rating).
         width: Most values one event can have; 1 unless `kind` is `MULTI`.
         labels: Readable names of the values 1..cardinality, or empty.
+        edges: Where a number's buckets meet, ascending; an edge belongs to the bucket above it.
+            Fixed beforehand, so that no held-out event has a say in them.
+        derived: True where the value follows from other columns of the log; models read it only
+            where they are asked to.
     """
 
     name: str
@@ -50,6 +61,8 @@ class Feature:
     of_item: bool = False
     width: int = 1
     labels: tuple[str, ...] = ()
+    edges: tuple[float, ...] = ()
+    derived: bool = False
 
     def __post_init__(self) -> None:
         if self.cardinality < 1 or self.width < 1:
@@ -58,6 +71,33 @@ class Feature:
             raise ValueError(f"feature {self.name!r}: only a multi-valued feature has a width")
         if self.labels and len(self.labels) != self.cardinality:
             raise ValueError(f"feature {self.name!r}: one label a value is needed")
+        if self.kind is FeatureKind.NUMBER:
+            if self.cardinality != len(self.edges) + 1:
+                raise ValueError(f"feature {self.name!r}: n edges make n + 1 buckets")
+            if not all(low < high for low, high in itertools.pairwise(self.edges)):
+                raise ValueError(f"feature {self.name!r}: the edges must ascend")
+        elif self.edges:
+            raise ValueError(f"feature {self.name!r}: only a number has edges")
+
+    def bucket(self, values: np.ndarray) -> np.ndarray:
+        """Buckets 1..cardinality of numbers, as `int32`; 0 where a value is NaN."""
+        numbers = np.asarray(values, dtype=np.float64)
+        buckets = np.searchsorted(self.edges, numbers, side="right") + 1
+        return np.where(np.isnan(numbers), PADDING, buckets).astype(np.int32)
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-ready description; what says nothing is left out."""
+        row = {**asdict(self), "kind": self.kind.value, "labels": list(self.labels)}
+        row["edges"] = list(self.edges)
+        return {name: value for name, value in row.items() if value or name not in _OPTIONAL}
+
+
+_OPTIONAL = ("edges", "derived")
+
+
+def number(name: str, edges: Sequence[float], **facts: Any) -> Feature:
+    """A feature of kind `NUMBER` with the buckets that its edges make."""
+    return Feature(name, FeatureKind.NUMBER, len(edges) + 1, edges=tuple(edges), **facts)
 
 
 @dataclass(frozen=True)
@@ -92,6 +132,11 @@ class FeatureSchema:
         """Number of items in the catalogue, padding not counted."""
         return self.features[0].cardinality
 
+    @property
+    def given(self) -> FeatureSchema:
+        """The schema without derived features: what a model sees unless it is asked for more."""
+        return FeatureSchema(tuple(f for f in self.features if not f.derived))
+
     def subset(self, names: Sequence[str]) -> FeatureSchema:
         """The schema of some features, in this schema's order; the item always stays.
 
@@ -104,7 +149,7 @@ class FeatureSchema:
 
     def to_json(self) -> list[dict[str, object]]:
         """A JSON-ready description, the inverse of `from_json`."""
-        return [{**asdict(f), "kind": f.kind.value, "labels": list(f.labels)} for f in self]
+        return [feature.to_json() for feature in self]
 
     @classmethod
     def from_json(cls, rows: Iterable[dict[str, object]]) -> FeatureSchema:
@@ -113,8 +158,9 @@ class FeatureSchema:
         for row in rows:
             fields = dict(row)
             fields["kind"] = FeatureKind(fields["kind"])
-            labels = fields.get("labels")
-            fields["labels"] = tuple(labels) if isinstance(labels, list) else ()
+            for name in ("labels", "edges"):
+                values = fields.get(name)
+                fields[name] = tuple(values) if isinstance(values, list) else ()
             features.append(Feature(**fields))  # type: ignore[arg-type]
         return cls(tuple(features))
 

@@ -112,11 +112,23 @@ def build(model: type[M], values: object, where: str) -> M:
         UserError: Unknown field, wrong type or value out of range.
     """
     check_names(model, values, where)
+    if isinstance(values, Mapping):
+        values = _over_defaults(model, values)
     try:
         # Strict JSON: a list may become a tuple and a string an enum, but "5" or true is no number.
         return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise UserError(describe_error(error.errors()[0], where)) from None
+
+
+def _over_defaults(model: type[BaseModel], values: Nested) -> dict[str, Any]:
+    """Values whose nested part keeps what the outer model's default says of the other fields."""
+    whole = dict(values)
+    for key, value in values.items():
+        default = model.model_fields[str(key)].default
+        if isinstance(default, BaseModel) and isinstance(value, Mapping):
+            whole[key] = merge(default.model_dump(mode="json"), value)
+    return whole
 
 
 def describe_error(error: ErrorDetails, where: str) -> str:

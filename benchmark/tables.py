@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmark.errors import unknown
-from benchmark.registrations import MethodEntry, TaskEntry
+from benchmark.registrations import EncoderEntry, MethodEntry, TaskEntry
 from benchmark.registry import Entry, Registry, load
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 PRESETS = Path(__file__).parent / "configs" / "presets"
+ABLATIONS = Path(__file__).parent / "configs" / "ablations"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Tables:
         methods: Methods.
         metrics: Metrics.
         presets: Folder of the presets, one YAML file each.
+        ablations: Folder of the axes that `ablate` knows, one YAML file each.
+        encoders: What can stand in the encoder slot of a method.
     """
 
     datasets: Registry[Entry]
@@ -36,6 +39,8 @@ class Tables:
     methods: Registry[MethodEntry]
     metrics: Registry[Entry]
     presets: Path = PRESETS
+    ablations: Path = ABLATIONS
+    encoders: Registry[EncoderEntry] = field(default_factory=lambda: Registry("encoder"))
 
     @property
     def preset_names(self) -> list[str]:
@@ -54,6 +59,8 @@ class Tables:
             entry = self.methods[name]
             found.setdefault(entry.section or name, entry.settings)
             found.setdefault(name, entry.settings)
+        for name in self.encoders:
+            found.setdefault(name, self.encoders[name].settings)
         return found
 
     def settings_model(self, section: str) -> type[BaseModel]:
@@ -74,6 +81,7 @@ def default_tables() -> Tables:
         tasks=registrations.TASKS,
         methods=registrations.METHODS,
         metrics=registrations.METRICS,
+        encoders=registrations.ENCODERS,
     )
 
 

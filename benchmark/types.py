@@ -99,12 +99,17 @@ class Ranking:
         all_scores: `FloatTensor[B, N + 1]` the score of every item before exclusion, where the
             method knows it; column 0 is padding. The harness reads the target's exact rank off it.
         log_probs: True where `all_scores` are log-probabilities that sum to one over 1..N.
+        complete: False where the method may name fewer items than it was asked for.
+        strays: `FloatTensor[B]` share of a user's answers that are no item of the catalogue, where
+            the method answers in free text.
     """
 
     ids: Tensor
     scores: Tensor
     all_scores: Tensor | None = None
     log_probs: bool = False
+    complete: bool = True
+    strays: Tensor | None = None
 
 
 def masked_scores(scores: Tensor, candidates: Candidates) -> Tensor:
@@ -193,6 +198,19 @@ class StageReport:
 
 
 @dataclass(frozen=True)
+class TextScores:
+    """How likely a language model finds some lines of text.
+
+    Attributes:
+        nll: `[n]` negative log-likelihood of each line, summed over its tokens, nats.
+        tokens: `[n]` tokens of each line that were scored.
+    """
+
+    nll: np.ndarray
+    tokens: np.ndarray
+
+
+@dataclass(frozen=True)
 class FitReport:
     """What fitting a method took: its stages in order, and the size of what came out.
 
@@ -201,12 +219,15 @@ class FitReport:
         parameters: All parameters that an answer needs.
         trained_parameters: Those that the last stage could change.
         notes: Facts that a reader of the row must know, for example "checkpoint of step 300".
+        texts: Scores of text that no training has seen, by what was asked, where the settings hold
+            some text out.
     """
 
     stages: tuple[StageReport, ...]
     parameters: int = 0
     trained_parameters: int = 0
     notes: tuple[str, ...] = field(default=())
+    texts: Mapping[str, TextScores] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:

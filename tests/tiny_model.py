@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.schema import Feature, FeatureKind, FeatureSchema
-from benchmark.types import HistoryBatch
+from benchmark.schema import Feature, FeatureKind, FeatureSchema, IdMap
+from benchmark.types import Catalog, HistoryBatch
 from userllm.config import TransformerSettings
 from userllm.embedded import train_tokenizer
 from userllm.llm import LanguageModel
@@ -74,6 +74,12 @@ def encoder(schema: FeatureSchema) -> UserEncoder:
     torch.manual_seed(2)
     settings = TransformerSettings(width=WIDTH, layers=2, heads=2, dropout=0.0)
     return UserEncoder(schema, settings, LENGTH).eval()
+
+
+def make_catalog() -> Catalog:
+    """The titles as a catalogue."""
+    genres = np.zeros((len(TITLES) + 1, 3), np.int32)
+    return Catalog(IdMap(f"i{n}" for n in range(len(TITLES))), ("", *TITLES), {"genres": genres})
 
 
 def make_histories(lengths: list[int], seed: int = 0) -> HistoryBatch:

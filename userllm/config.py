@@ -26,6 +26,10 @@ class OptimizerSettings(Settings):
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of matrices")
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps spent warming up")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
+    accumulate: int = Field(1, ge=1, description="batches a step; their gradients are averaged")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="of activations; auto = bf16 on a GPU that has it, else fp32"
+    )
 
 
 class TransformerSettings(Settings):
@@ -59,7 +63,9 @@ class UserEncoderSettings(Settings):
     """The autoregressive user encoder and its pretraining."""
 
     features: tuple[str, ...] | None = Field(
-        None, description="features beside the item that the encoder sees; all where absent"
+        None,
+        description="features beside the item that the encoder sees; all but derived ones (gap) "
+        "where absent",
     )
     transformer: TransformerSettings = TransformerSettings()
     fit: FitSettings = FitSettings(batch_size=64, epochs=40)
@@ -113,6 +119,7 @@ class AlignSettings(Settings):
     batch_size: int = Field(128, ge=1, description="items in a batch")
     noise: float = Field(0.2, ge=0, description="standard deviation of noise on the embedding")
     distractors: int = Field(4, ge=0, description="other items' embeddings put before the item's")
+    alone: float = Field(0.5, ge=0, le=1, description="share of the steps without distractors")
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
 
 
@@ -132,7 +139,11 @@ class TuneSettings(Settings):
 class UserLLMSettings(Settings):
     """USER-LLM: encoder, projector, fusion and language model."""
 
-    encoder: UserEncoderSettings = UserEncoderSettings()
+    encoder: str = Field(
+        "user_encoder",
+        description="what turns histories into states; its settings are those of the same name",
+    )
+    pretrained: bool = Field(True, description="pretrain the encoder; false = from random weights")
     projector: ProjectorSettings = ProjectorSettings()
     fusion: FusionSettings = FusionSettings()
     language_model: LanguageModelSettings = LanguageModelSettings()
@@ -143,11 +154,45 @@ class UserLLMSettings(Settings):
         description="what trains: everything; LoRA, encoder and fusion; encoder and fusion; "
         "projector and fusion",
     )
+    freeze_encoder: bool = Field(False, description="the encoder stays fixed under any strategy")
     lora_rank: int = Field(8, ge=1, description="rank of the LoRA matrices")
     query: str = Field(QUERY, description="the fixed text that the language model reads")
+    recent_as_text: int = Field(
+        0, ge=0, description="most recent items also written as text before the query"
+    )
+    loss: Literal["trie", "token", "item_head"] = Field(
+        "trie",
+        description="likelihood of the title over the catalogue's trie; plain token "
+        "cross-entropy; item softmax on the language model's last state",
+    )
+    decoding: Literal["exact", "top_k", "beam", "free"] = Field(
+        "exact",
+        description="every title's likelihood; best-first search for the first k; beam over the "
+        "trie; unconstrained beam matched to titles",
+    )
+    beams: int = Field(10, ge=1, description="beams of the decodings beam and free")
+    gradient_checkpointing: bool = Field(
+        False, description="compute the language model's activations again in the backward pass"
+    )
     encoder_targets: float = Field(
         0.0, ge=0, le=1, description="share of targets sampled from the encoder (beyond the study)"
     )
     encoder_prior: bool = Field(
         False, description="add the encoder's log-probability at each trie node (beyond the study)"
     )
+    shuffle_titles: bool = Field(
+        False, description="give every item another item's title: what does language contribute?"
+    )
+    held_out: float = Field(
+        0.0, ge=0, lt=1, description="share of items whose text no training says, for perplexity"
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> UserLLMSettings:
+        if self.encoder_prior and (self.loss, self.decoding) not in (
+            ("trie", "exact"), ("trie", "top_k"), ("trie", "beam"),
+        ):  # fmt: skip
+            raise ValueError("encoder_prior needs loss=trie and a decoding over the trie")
+        if self.loss == "item_head" and self.decoding != "exact":
+            raise ValueError("loss=item_head scores every item: decoding=exact is all it has")
+        return self

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import FeatureKind
 from benchmark.types import Catalog, Progress, StageReport
@@ -27,9 +32,52 @@ def item_lines(catalog: Catalog, log: EventLog) -> list[str]:
     return lines
 
 
-def corpus(catalog: Catalog, log: EventLog) -> list[str]:
-    """All text that the embedded model may know: the catalogue, and what training events say."""
-    return [*item_lines(catalog, log), *(text for text in log.texts or () if text)]
+def corpus(catalog: Catalog, log: EventLog, held_out: np.ndarray | None = None) -> list[str]:
+    """All text that the embedded model may know: the catalogue, and what training events say.
+
+    Args:
+        catalog: The items.
+        log: Training events.
+        held_out: From `held_out_items`: what is said of these items is left out.
+    """
+    lines, written = item_lines(catalog, log), zip(log.items, log.texts or (), strict=False)
+    if held_out is None:
+        return [*lines, *(text for _, text in written if text)]
+    kept = [line for item, line in enumerate(lines, start=1) if not held_out[item]]
+    return [*kept, *(text for item, text in written if text and not held_out[item])]
+
+
+def held_out_items(catalog: Catalog, share: float) -> np.ndarray:
+    """Which items' text no training may say: a share of them, chosen by a hash of their ids.
+
+    Args:
+        catalog: The items.
+        share: About how many; the same items whatever the seed, and more of them for more.
+
+    Returns:
+        `[N + 1]`, True = held out; position 0 is padding.
+
+    Raises:
+        UserError: The share holds out no item, or all.
+    """
+    digests = (hashlib.sha256(name.encode()).digest() for name in catalog.items.external_ids)
+    places = [int.from_bytes(digest[:8], "big") / 2**64 for digest in digests]
+    held_out = np.array([False, *(place < share for place in places)])
+    if share and (not held_out.any() or held_out[1:].all()):
+        raise UserError(
+            f"user_llm.held_out={share} holds out {held_out.sum()} of {len(catalog)} items: choose "
+            "a share that leaves some on both sides"
+        )
+    return held_out
+
+
+def shuffled_titles(catalog: Catalog, seed: int) -> Catalog:
+    """The catalogue with every text at another item than its own; features stay."""
+    order = np.random.default_rng(seed).permutation(len(catalog)) + 1
+    texts = list(catalog.texts)
+    for item, other in zip(order, np.roll(order, 1), strict=True):  # one cycle through all
+        texts[item] = catalog.texts[other]
+    return replace(catalog, texts=tuple(texts))
 
 
 def item_title_tokens(catalog: Catalog, llm: LanguageModel) -> list[list[int]]:
@@ -47,6 +95,8 @@ def language_model(
     cache: Path,
     progress: Progress,
     accelerator: str = "cpu",
+    checkpoints: Path | None = None,
+    held_out: np.ndarray | None = None,
 ) -> tuple[LanguageModel, tuple[StageReport, ...]]:
     """The language model of a run, and the stages its making took.
 
@@ -59,15 +109,18 @@ def language_model(
         cache: Folder of shared stages.
         progress: Where to say how far it is.
         accelerator: Lightning's name of the device.
+        checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
+        held_out: From `held_out_items`: what the embedded model may not know.
     """
     if name is not None:
         return load_language_model(name), ()
     llm, report = embedded_language_model(
-        corpus(catalog, log),
+        corpus(catalog, log, held_out),
         settings,
         seed=seed,
         cache=cache,
         progress=progress,
         accelerator=accelerator,
+        checkpoints=checkpoints,
     )
     return llm, (report,)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.types import Progress, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.config import QUERY, LanguageModelSettings
 from userllm.llm import LanguageModel, load_language_model
+from userllm.nn.loss import full_precision
 from userllm.training import Stage, run_stage
 
 _BEGIN, _END, _PAD = "<s>", "</s>", "<pad>"
@@ -30,6 +32,7 @@ def embedded_language_model(
     cache: Path,
     progress: Progress,
     accelerator: str = "cpu",
+    checkpoints: Path | None = None,
 ) -> tuple[LanguageModel, StageReport]:
     """Trains tokenizer and model on texts, or takes them from the cache.
 
@@ -40,6 +43,7 @@ def embedded_language_model(
         cache: Folder of shared stages.
         progress: Where to say how far it is.
         accelerator: Lightning's name of the device.
+        checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
     """
     content = hashlib.sha256("\n".join(texts).encode()).hexdigest()
     key = stage_key("llm", texts=content, settings=settings.model_dump(), seed=seed)
@@ -47,7 +51,13 @@ def embedded_language_model(
     def build(folder: Path) -> StageReport:
         tokenizer = train_tokenizer(texts, settings.vocabulary)
         model = _new_model(tokenizer, settings, seed)
-        report = _train(model, tokenizer, texts, settings, seed, progress, accelerator)
+        stage = replace(
+            _stage(tokenizer, texts, settings, seed),
+            accelerator=accelerator,
+            checkpoint=None if checkpoints is None else checkpoints / "language_model.pt",
+            key=key,
+        )
+        report = run_stage(_NextToken(model), stage, progress)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         return report
@@ -112,18 +122,13 @@ class _NextToken(nn.Module):
         """Loss of lines `[B, T]`, filled up with -1."""
         inputs, targets = tokens[:, :-1].clamp(min=0), tokens[:, 1:]
         logits = self.model(input_ids=inputs, use_cache=False).logits
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+        flat = full_precision(logits.flatten(0, 1))
+        return F.cross_entropy(flat, targets.flatten(), ignore_index=-1)
 
 
-def _train(
-    model: Any,
-    tokenizer: Any,
-    texts: Sequence[str],
-    settings: LanguageModelSettings,
-    seed: int,
-    progress: Progress,
-    accelerator: str,
-) -> StageReport:
+def _stage(
+    tokenizer: Any, texts: Sequence[str], settings: LanguageModelSettings, seed: int
+) -> Stage:
     lines = [
         torch.tensor(
             [
@@ -134,7 +139,7 @@ def _train(
         )
         for text in texts
     ]
-    per_epoch = -(-len(lines) // settings.batch_size)
+    per_epoch = -(-len(lines) // settings.batch_size) / settings.optimizer.accumulate
 
     def batches() -> Iterator[Tensor]:
         rng = np.random.default_rng(seed)
@@ -144,13 +149,11 @@ def _train(
                 rows = [lines[i] for i in order[begin : begin + settings.batch_size]]
                 yield nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
 
-    stage = Stage(
+    return Stage(
         name="language_model",
         batches=batches(),
         steps=max(1, round(settings.epochs * per_epoch)),
         steps_per_epoch=per_epoch,
         targets_per_step=0,
         optimizer=settings.optimizer,
-        accelerator=accelerator,
     )
-    return run_stage(_NextToken(model), stage, progress)

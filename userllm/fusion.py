@@ -33,6 +33,11 @@ class UserContext:
     mask: Tensor
     distance: Tensor | None = None
 
+    def of(self, users: Tensor) -> UserContext:
+        """The context of some users, by index."""
+        distance = None if self.distance is None else self.distance[users]
+        return UserContext(self.vectors[users], self.mask[users], distance)
+
 
 GATE_SPEED = 8.0
 """Factor on the gates: a step of the optimizer moves a gate this much further than a weight.
@@ -48,16 +53,19 @@ class GatedCrossAttention(nn.Module):
     the latest event lets a head prefer recent events.
 
     Args:
-        width: `E`.
+        width: Of the text's states; `E` but for models whose layers are wider than their tokens.
         heads: Attention heads.
         length: Largest distance that has a bias of its own; larger ones share the last.
+        context_width: Of the context's vectors; `width` where absent.
     """
 
-    def __init__(self, width: int, heads: int, length: int) -> None:
+    def __init__(
+        self, width: int, heads: int, length: int, context_width: int | None = None
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, context_width=width)
+        self.attention = Attention(width, heads, context_width=context_width or width)
         self.attention_gate = nn.Parameter(torch.zeros(1))
         self.feed_norm = nn.LayerNorm(width)
         self.feed = FeedForward(width)
@@ -66,20 +74,27 @@ class GatedCrossAttention(nn.Module):
         slopes = 2.0 ** -torch.arange(heads, dtype=torch.float32)
         self.recency = nn.Parameter(-slopes.unsqueeze(1) * torch.arange(length))
 
-    def forward(self, x: Tensor, context: UserContext, view: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: UserContext, view: Tensor | None = None) -> Tensor:
         """Text after reading its users.
 
         Args:
-            x: `[B, T, E]`.
-            context: Of the `B` users.
-            view: `LongTensor[B, T]` the view each token reads.
+            x: `[R, T, E]`, of `R = n * B` texts: row r belongs to user `r // n`.
+            context: Of `B` users.
+            view: `LongTensor[R, T]` the view each token reads; None = view 0.
 
         Returns:
-            `[B, T, E]`.
+            `[R, T, E]`.
         """
+        users = len(context.vectors)
         bias = self._bias(context)
-        index = view[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[3])
-        read = self.attention(self.norm(x), context.vectors, mask=bias.gather(2, index))
+        if view is None:
+            mask = bias[:, :, :1]
+        else:
+            index = view.reshape(users, 1, -1, 1).expand(-1, bias.shape[1], -1, bias.shape[3])
+            mask = bias.gather(2, index)
+        # A token reads its user, not its neighbours, so texts of one user may stand in one row.
+        asks = self.norm(x).reshape(users, -1, x.shape[2])
+        read = self.attention(asks, context.vectors, mask=mask).view_as(x)
         x = x + (GATE_SPEED * self.attention_gate).tanh() * read
         return x + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(x))
 
@@ -120,17 +135,21 @@ class CrossAttentionFusion(nn.Module):
             raise ValueError(f"every={every}, but the language model has {layers} decoder layers")
         self.places = tuple(range(0, layers, every))
         self.blocks = nn.ModuleList(
-            GatedCrossAttention(llm.width, heads, length) for _ in self.places
+            GatedCrossAttention(llm.layer_width, heads, length, llm.width) for _ in self.places
         )
 
     @contextmanager
-    def attend(self, llm: LanguageModel, context: UserContext, view: Tensor) -> Iterator[None]:
+    def attend(
+        self, llm: LanguageModel, context: UserContext, view: Tensor | None = None
+    ) -> Iterator[None]:
         """While this is open, the language model reads the context; nothing stays behind.
 
         Args:
             llm: The model given to the constructor, or one of the same shape.
-            context: Of the `B` users whose text the model is about to read.
-            view: `LongTensor[B, T]` the view each token of that text reads.
+            context: Of the `B` users whose text the model is about to read. Where it has n times
+                as many rows (beams, branches), row r belongs to user `r // n`.
+            view: `LongTensor[B, T]` the view each token of that text reads; None = view 0,
+                whatever the length of the text.
         """
         layers = llm.layers()
         handles = [
@@ -144,7 +163,7 @@ class CrossAttentionFusion(nn.Module):
                 handle.remove()
 
 
-def _hook(block: nn.Module, context: UserContext, view: Tensor) -> Any:
+def _hook(block: nn.Module, context: UserContext, view: Tensor | None) -> Any:
     def read(
         layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from userllm.masks import additive_masks, counted_positions, layer_windows, pairwise
+from userllm.memory import Memory
+from userllm.nn.loss import full_precision
 
 
 class LanguageModel(nn.Module):
@@ -31,6 +38,17 @@ class LanguageModel(nn.Module):
     def width(self) -> int:
         """`E`, width of the token embeddings."""
         return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def layer_width(self) -> int:
+        """Width of what passes between decoder layers; in a few models (OPT-350m) not `E`."""
+        return int(self.model.config.get_text_config().hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight.device
 
     @property
     def end_token(self) -> int:
@@ -55,82 +73,216 @@ class LanguageModel(nn.Module):
         raise UserError(f"found no list of {count} decoder layers in {self.identity}")
 
     def encode(self, text: str, *, begin: bool = False) -> list[int]:
-        """Tokens of a text, with the beginning-of-text token where asked for and known."""
+        """Tokens of a text, with the beginning-of-text token where asked for and known.
+
+        Raises:
+            UserError: The tokenizer knows a token that the model does not.
+        """
         tokens: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         start = self.tokenizer.bos_token_id
-        return [int(start), *tokens] if begin and start is not None else tokens
+        if begin and start is not None:
+            tokens = [int(start), *tokens]
+        known = self.model.get_input_embeddings().weight.shape[0]
+        if tokens and max(tokens) >= known:
+            raise UserError(
+                f"{self.identity} has {known} tokens, its tokenizer more, one of them in {text!r}: "
+                "call resize_token_embeddings on the model after adding tokens"
+            )
+        return tokens
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Input embeddings `[..., E]` of tokens `[...]`."""
         return self.model.get_input_embeddings()(tokens)
 
+    def new_memory(self, batch: int) -> Memory:
+        """An empty memory of `batch` rows."""
+        return Memory(torch.zeros(batch, 0, dtype=torch.long, device=self.device))
+
     def hidden_states(
-        self, vectors: Tensor, mask: Tensor | None = None, positions: Tensor | None = None
+        self,
+        vectors: Tensor,
+        mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Last hidden states `[B, T, E]` of input embeddings `[B, T, E]`.
 
         Args:
             vectors: Input embeddings.
-            mask: `[B, T]` or `[B, 1, T, T]`, True = keep; None = plain causal.
-            positions: `[B, T]`; counted from the mask where absent.
+            mask: `[B, T]`, or `[B, 1, T, S + T]` after `S` remembered tokens; True = keep; None =
+                plain causal. Layers with a sliding window see less, by position.
+            positions: `[B, T]`; counted from the mask where absent. Tokens of a row may share one.
+            memory: What was read before, to which this reading is added; needs a mask of four
+                dimensions, and positions.
+
+        Raises:
+            ValueError: A memory without such a mask, or without positions.
         """
-        if mask is not None and mask.ndim == 2 and positions is None:
-            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        if mask is not None and mask.ndim == 4:
-            # Eager attention adds the mask to its scores, so a boolean one would mean nothing.
-            hidden = torch.zeros_like(mask, dtype=vectors.dtype)
-            mask = hidden.masked_fill(~mask, torch.finfo(vectors.dtype).min)
-        body = self.model.base_model
-        out = body(
-            inputs_embeds=vectors, attention_mask=mask, position_ids=positions, use_cache=False
+        if memory is not None and (mask is None or mask.ndim != 4 or positions is None):
+            raise ValueError("on top of a memory, a mask [B, 1, T, S + T] and positions are needed")
+        if mask is not None and positions is None:
+            positions = counted_positions(mask)
+        given: Any = mask
+        windows = layer_windows(self.model.config.get_text_config())
+        if mask is not None and positions is not None and (mask.ndim == 4 or windows):
+            read = positions
+            if memory is not None:
+                positions = positions.expand(len(vectors), -1)
+                read = torch.cat([memory.positions, positions], dim=1)
+            given = additive_masks(pairwise(mask), positions, read, windows, vectors.dtype)
+        out = self.model.base_model(
+            inputs_embeds=vectors,
+            attention_mask=given,
+            position_ids=positions,
+            past_key_values=None if memory is None else memory.cache,
+            use_cache=memory is not None,
         )
+        if memory is not None and positions is not None:
+            memory.append(positions)
+            if memory.cache.get_seq_length() != len(memory):
+                raise RuntimeError("no memory in training with gradient checkpointing: use eval()")
         return out.last_hidden_state
 
-    def token_logits(self, states: Tensor, tokens: Tensor) -> Tensor:
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits `[M, V]` of the whole vocabulary after states `[M, E]`."""
+        return self.token_logits(states, slice(None))
+
+    def token_logits(self, states: Tensor, tokens: Tensor | slice) -> Tensor:
         """Logits `[M, C]` of some tokens `[C]` after states `[M, E]`."""
         weight, bias = self._head(tokens)
-        return self._cap(F.linear(states, weight, bias))
+        return self._scaled(F.linear(states, weight, bias))
 
     def paired_logits(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Logits `[B, C]`: of token c after state c of each row, states `[B, C, E]`."""
         weight, bias = self._head(tokens)
         logits = torch.einsum("bce,ce->bc", states, weight)
-        return self._cap(logits if bias is None else logits + bias)
+        return self._scaled(logits if bias is None else logits + bias)
 
-    def _head(self, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _head(self, tokens: Tensor | slice) -> tuple[Tensor, Tensor | None]:
         head = self.model.get_output_embeddings()
         bias = getattr(head, "bias", None)
         return head.weight[tokens], None if bias is None else bias[tokens]
 
-    def _cap(self, logits: Tensor) -> Tensor:
-        cap = getattr(self.model.config.get_text_config(), "final_logit_softcapping", None)
+    def _scaled(self, logits: Tensor) -> Tensor:
+        """What some models do to their logits, by the names that configurations share.
+
+        In 32 bits at least: autocast computes products in 16, too few to sum probabilities in.
+        """
+        logits = full_precision(logits)
+        config = self.model.config.get_text_config()
+        factor = getattr(config, "logit_scale", None) or 1.0
+        divisor = getattr(config, "logits_scaling", None) or 1.0
+        cap = getattr(config, "final_logit_softcapping", None)
+        if (factor, divisor) != (1.0, 1.0):
+            logits = logits * (factor / divisor)
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
 
 def load_language_model(name: str) -> LanguageModel:
-    """Loads a causal model by hub name or local path.
+    """Loads a causal model by hub name or local path, without a word of what the loader says.
 
     Raises:
-        UserError: There is no such model, or it is not a causal language model.
+        UserError: There is no such model, something of it is missing or does not fit, or it is
+            not a causal language model.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoTokenizer,
+    )
 
     path = Path(name).expanduser()
     local = path.exists() or name.startswith((".", "/", "~"))
-    if local and not (path / "config.json").is_file():
-        raise UserError(f"--llm {name}: no model there; a folder with config.json is needed")
+    if local:
+        _check_folder(name, path)
     source = str(path) if local else name
-    try:
+    with _loading(name, "the configuration"):
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        if getattr(config, "is_encoder_decoder", False):
-            raise UserError(f"--llm {name}: {config.model_type} is not a causal language model")
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(f"--llm {name}: {config.model_type} is not a causal language model")
+    with _loading(name, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            source, trust_remote_code=False, dtype=torch.float32, use_safetensors=True
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError(f"--llm {name}: the tokenizer cannot be loaded (it has no vocabulary)")
+    with _loading(name, "the weights"):
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except UserError:
-        raise
+    model, report = loaded
+    llm = LanguageModel(model, tokenizer, identity=name)
+    _check_causal(name, llm)
+    if missing := sorted(report["missing_keys"]):
+        raise UserError(
+            f"--llm {name}: {len(missing)} weights of {config.model_type} are not in the file, "
+            f"first {missing[0]}; they would be random"
+        )
+    return llm
+
+
+def _check_folder(name: str, path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise UserError(f"--llm {name}: no model there; a folder with config.json is needed")
+    if any(path.glob("*.safetensors")):
+        return
+    if pickled := sorted(file.name for file in path.glob("*.bin")):
+        raise UserError(
+            f"--llm {name}: its weights are pickled ({pickled[0]}), and reading them may run code; "
+            "load it where you trust it and save_pretrained it as safetensors"
+        )
+    raise UserError(f"--llm {name}: no weights there; a *.safetensors file is needed")
+
+
+def _check_causal(name: str, llm: LanguageModel) -> None:
+    """Tries what we rely on: earlier tokens know nothing of later ones, and logits are ours."""
+    kind = llm.model.config.model_type
+    tokens = torch.tensor([[0, 1], [0, 2]], device=llm.device)
+    with torch.no_grad(), _quiet():
+        logits = llm.model(input_ids=tokens).logits
+        close = 1e-5 * logits.abs().max()
+        if (logits[0, 0] - logits[1, 0]).abs().max() > close:
+            raise UserError(f"--llm {name}: {kind} is an encoder, not a causal language model")
+        keep = torch.ones(2, 1, 2, 2, dtype=torch.bool, device=llm.device).tril()
+        try:
+            states = llm.hidden_states(llm.embed_tokens(tokens), keep)
+            ours = llm.token_logits(states[0], torch.arange(logits.shape[2], device=llm.device))
+        except (AttributeError, TypeError, RuntimeError) as error:
+            raise UserError(f"--llm {name}: {kind} takes no attention mask of ours") from error
+    if (logits[0] - ours).abs().max() > 100 * close:
+        raise UserError(f"--llm {name}: {kind} computes states or logits in a way of its own")
+
+
+@contextmanager
+def _loading(name: str, part: str) -> Iterator[None]:
+    """Turns whatever goes wrong with a part into one line."""
+    try:
+        with _quiet():
+            yield
     except Exception as error:  # The hub raises dozens of kinds; each means "not to be had".
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise UserError(f"--llm {name}: cannot be loaded ({reason})") from error
-    return LanguageModel(model, tokenizer, identity=name)
+        lines = str(error).strip().splitlines() or [repr(error)]
+        reason = " ".join(line.strip() for line in lines[:2])
+        if "ignore_mismatched_sizes" in reason:
+            reason = "they have other shapes than config.json says"
+        raise UserError(f"--llm {name}: {part} cannot be loaded ({reason})") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No logs, warnings or progress bars of transformers."""
+    from transformers.utils import logging as said
+
+    level, bars = said.get_verbosity(), said.is_progress_bar_enabled()
+    said.set_verbosity(logging.CRITICAL)
+    said.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        said.set_verbosity(level)
+        if bars:
+            said.enable_progress_bar()

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from itertools import compress
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from benchmark.errors import UserError
-from benchmark.protocols import FitContext, TrainingData
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.events import EventLog
+from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
+from benchmark.types import (
+    Candidates,
+    FitReport,
+    HistoryBatch,
+    Ranking,
+    TextScores,
+    rank_scores,
+)
+from userllm import ranking
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.corpus import item_title_tokens, language_model
-from userllm.decoding import chunks
+from userllm.corpus import held_out_items, item_lines, language_model, shuffled_titles
+from userllm.event_encoder import EventEncoder
+from userllm.fitting import Fitting, fit
 from userllm.model import UserLLM
-from userllm.pretraining import pretrained_encoder
-from userllm.stages import Alignment, Tuning, endless_items
-from userllm.trainable import all_parameters, apply_strategy, trained_parameters
-from userllm.training import Stage, run_stage
-from userllm.trie import build_trie
-from userllm.user_encoder import UserEncoder
-from userllm.windows import endless_windows, picked_per_window
+from userllm.muting import muted
+from userllm.perplexity import with_and_without_user
+from userllm.pretraining import new_encoder, pretrained_encoder
+from userllm.trainable import all_parameters, trained_parameters
 
 _WATCHED = "recall@10"
+_WEIGHTS = "encoder.safetensors"
 
 
 class EncoderRanker:
     """Ranks by the encoder's own distribution over items."""
 
-    def __init__(self, encoder: UserEncoder) -> None:
+    def __init__(self, encoder: EventEncoder) -> None:
         self.encoder = encoder
         self.history_length = encoder.history
 
@@ -39,10 +52,13 @@ class EncoderRanker:
         return rank_scores(scores, candidates, k, log_probs=True)
 
 
-def _encoder(
-    data: TrainingData, settings: UserEncoderSettings, context: FitContext
-) -> tuple[UserEncoder, StageReport]:
-    return pretrained_encoder(
+def build_encoder(
+    data: TrainingData, settings: UserEncoderSettings, context: FitContext, pretrained: bool = True
+) -> BuiltEncoder:
+    """The autoregressive encoder for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
+    if not pretrained:
+        return BuiltEncoder(new_encoder(data.events, settings, context.seed))
+    encoder, report = pretrained_encoder(
         data.events,
         settings,
         seed=context.seed,
@@ -51,7 +67,9 @@ def _encoder(
         progress=context.progress,
         validate=lambda encoder: context.validate(EncoderRanker(encoder))[_WATCHED],
         accelerator=context.accelerator,
+        checkpoints=context.checkpoints,
     )
+    return BuiltEncoder(encoder, (report,))
 
 
 class UserEncoderMethod:
@@ -63,17 +81,39 @@ class UserEncoderMethod:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
-        self._encoder, report = _encoder(data, self.settings, context)
+        built = build_encoder(data, self.settings, context)
+        self._encoder = built.module
         size = all_parameters(self._encoder)
-        return FitReport((report,), size, size)
+        return FitReport(built.stages, size, size)
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
+        assert isinstance(self._encoder, EventEncoder)
         return EncoderRanker(self._encoder).rank(histories, candidates, k)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""
         return self._encoder.state_dict()
+
+    @property
+    def features_read(self) -> tuple[str, ...]:
+        """See `benchmark.protocols.FeatureReader`."""
+        assert isinstance(self._encoder, EventEncoder)
+        return self._encoder.schema.names
+
+    def save(self, folder: Path) -> None:
+        """See `benchmark.protocols.Saveable`."""
+        save_file(self._encoder.state_dict(), folder / _WEIGHTS)
+
+    def restore(self, folder: Path, data: TrainingData, context: FitContext) -> None:
+        """See `benchmark.protocols.Saveable`."""
+        encoder = new_encoder(data.events, self.settings, context.seed)
+        try:
+            encoder.load_state_dict(load_file(folder / _WEIGHTS))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{folder} holds no such user encoder ({reason})") from None
+        self._encoder = encoder.eval()
 
 
 class UserLLMMethod:
@@ -81,14 +121,24 @@ class UserLLMMethod:
 
     def __init__(self, settings: UserLLMSettings) -> None:
         self.settings = settings
-        self.history_length = settings.encoder.fit.history
+        self.history_length = 1  # the encoder's, once it is there
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
         self._check(context)
-        encoder, pretraining = _encoder(data, self.settings.encoder, context)
+        built = context.encoder
+        assert built is not None, "the harness passes the encoder in"
+        encoder = built.module
+        assert isinstance(encoder, EventEncoder)
+        self.history_length = encoder.history
+        catalog, held_out, lines = data.catalog, None, []
+        if self.settings.shuffle_titles:
+            catalog = shuffled_titles(catalog, context.seed)
+        if self.settings.held_out:
+            held_out = held_out_items(catalog, self.settings.held_out)
+            lines = list(compress(item_lines(catalog, data.events), held_out[1:]))
         llm, stages = language_model(
-            data.catalog,
+            catalog,
             data.events,
             self.settings.language_model,
             name=context.llm,
@@ -96,23 +146,28 @@ class UserLLMMethod:
             cache=context.cache,
             progress=context.progress,
             accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
+            held_out=held_out,
         )
         torch.manual_seed(context.seed)
-        self._model = UserLLM(encoder, llm, self.settings)
-        self._trie = build_trie(item_title_tokens(data.catalog, llm), llm.end_token)
-        stages = (pretraining, *stages)
-        if self.settings.align.steps:
-            stages = (*stages, self._align(data, context))
-        apply_strategy(
-            self.settings.strategy,
-            llm,
-            encoder,
-            self._model.bridge(),
-            self.settings.lora_rank,
+        self._model = UserLLM(encoder, llm, self.settings, catalog)
+        texts = self._texts(lines, data.events, "before")
+        fitting = Fitting(
+            context.seed,
+            context.progress,
+            validate=lambda: context.validate(self)[_WATCHED],
+            accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
+            key=f"{data.fingerprint} {context.validation}",
         )
-        trained = trained_parameters(self._model)
-        stages = (*stages, self._tune(data, context))
-        return FitReport(stages, all_parameters(self._model), trained)
+        stages = (*built.stages, *stages, *fit(self._model, data.events, fitting))
+        size, trained = all_parameters(self._model), trained_parameters(self._model)
+        texts |= self._texts(lines, data.events, "after")
+        return FitReport(stages, size, trained, texts=texts)
+
+    def _texts(self, lines: list[str], events: EventLog, when: str) -> dict[str, TextScores]:
+        """What the model makes of held-out lines; nothing where none are held out."""
+        return with_and_without_user(self._model, lines, events, when) if lines else {}
 
     def _check(self, context: FitContext) -> None:
         """Finds before anything is trained what does not fit together."""
@@ -131,63 +186,34 @@ class UserLLMMethod:
                 f"user_llm.language_model.width={llm.width}"
             )
 
-    def _align(self, data: TrainingData, context: FitContext) -> StageReport:
-        settings = self.settings.align
-        # Only what says titles learns here: the encoder's item table is the fixed side.
-        apply_strategy(
-            "full" if self.settings.strategy == "full" else "proj",
-            self._model.llm,
-            self._model.encoder,
-            self._model.bridge(),
-            self.settings.lora_rank,
-        )
-        self._model.encoder.requires_grad_(False)
-        size = min(settings.batch_size, len(data.catalog))
-        stage = Stage(
-            name="align",
-            batches=endless_items(len(data.catalog), size, context.seed),
-            steps=settings.steps,
-            steps_per_epoch=len(data.catalog) / size,
-            targets_per_step=0,
-            optimizer=settings.optimizer,
-            accelerator=context.accelerator,
-        )
-        torch.manual_seed(context.seed)
-        return run_stage(Alignment(self._model, self._trie, settings), stage, context.progress)
-
-    def _tune(self, data: TrainingData, context: FitContext) -> StageReport:
-        settings = self.settings.tune
-        length = self.settings.encoder.fit.history + 1
-        batches, windows = endless_windows(data.events, length, settings.windows, context.seed)
-        size = min(settings.windows, windows)
-        per_step = size * picked_per_window(data.events, length, settings.targets_per_window)
-        stage = Stage(
-            name="tune",
-            batches=batches,
-            steps=max(1, round(settings.targets / per_step)),
-            steps_per_epoch=windows / size,
-            targets_per_step=per_step,
-            optimizer=settings.optimizer,
-            accelerator=context.accelerator,
-            validate=lambda: context.validate(self)[_WATCHED],
-            looks=settings.looks,
-            patience=settings.patience,
-        )
-        torch.manual_seed(context.seed)
-        tuning = Tuning(
-            self._model, self._trie, settings.targets_per_window, self.settings.encoder_targets
-        )
-        return run_stage(tuning, stage, context.progress)
-
-    @torch.inference_mode()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
-        scores = [
-            self._model.catalogue_log_probs(self._trie, histories.rows(part))
-            for part in chunks(len(histories), self._trie.num_nodes)
-        ]
-        return rank_scores(torch.cat(scores), candidates, k, log_probs=True)
+        return ranking.rank(self._model, histories, candidates, k)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""
         return self._model.state_dict()
+
+    @property
+    def features_read(self) -> tuple[str, ...]:
+        """See `benchmark.protocols.FeatureReader`."""
+        return self._model.encoder.schema.names
+
+    def muted(self) -> AbstractContextManager[None]:
+        """See `benchmark.protocols.Muted`."""
+        return muted(self._model)
+
+    def save(self, folder: Path) -> None:
+        """See `benchmark.protocols.Saveable`."""
+        # Weights of somebody else's that no training changed stay where they are.
+        trained = self.settings.strategy == "full"
+        own = trained or self._model.llm.identity.startswith("embedded:")
+        self._model.save_pretrained(folder, llm_weights=own)
+
+    def restore(self, folder: Path, data: TrainingData, context: FitContext) -> None:
+        """See `benchmark.protocols.Saveable`."""
+        given = context.llm if self.settings.strategy != "full" else None
+        built = None if context.encoder is None else context.encoder.module
+        assert built is None or isinstance(built, EventEncoder)
+        self._model = UserLLM.from_pretrained(folder, llm=given, encoder=built)
+        self.history_length = self._model.encoder.history

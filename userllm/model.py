@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from benchmark.types import HistoryBatch
-from userllm.config import UserLLMSettings
+from benchmark.events import EventLog
+from benchmark.schema import FeatureSchema
+from benchmark.types import Catalog, HistoryBatch, Progress, StageReport
+from userllm import checkpoint, library
+from userllm.config import UserEncoderSettings, UserLLMSettings
+from userllm.corpus import item_title_tokens
 from userllm.decoding import (
     Layout,
     Prefix,
     Prior,
+    Prompt,
     branch_states,
-    catalogue_layout,
     catalogue_log_probs,
-    title_layout,
-    title_log_probs,
+    read_prompt,
 )
+from userllm.event_encoder import Encoded, EventEncoder
 from userllm.fusion import GATE_SPEED, CrossAttentionFusion, UserContext
+from userllm.histories import Histories
+from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
 from userllm.projector import EventProjector, Perceiver
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
+from userllm.trie import TitleTrie, build_trie
 
 LONGEST_QUERY_TOKENS = 32
 
@@ -33,15 +44,26 @@ class UserLLM(nn.Module):
         encoder: The user encoder.
         llm: The language model.
         settings: Projector, fusion and query.
+        catalog: The items that it may say; needed to rank, not to write.
 
     Raises:
         ValueError: The query has more than 32 tokens, or none.
     """
 
-    def __init__(self, encoder: UserEncoder, llm: LanguageModel, settings: UserLLMSettings) -> None:
+    def __init__(
+        self,
+        encoder: EventEncoder,
+        llm: LanguageModel,
+        settings: UserLLMSettings,
+        catalog: Catalog | None = None,
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.llm = llm
+        self.settings = settings
+        self.catalog = catalog
+        self.schema = encoder.schema  # what events may name; `build` knows more than is read
+        self.encoder_settings: UserEncoderSettings | None = None  # of the encoder that `fit` trains
         width, length = encoder.width, encoder.history
         heads, projector = settings.fusion.heads, settings.projector
         self.projector: EventProjector | Perceiver
@@ -61,12 +83,107 @@ class UserLLM(nn.Module):
             )
         # At zero the trie says what the encoder says; the language model has to earn its share.
         self.volume = nn.Parameter(torch.zeros(())) if settings.encoder_prior else None
+        self.item_head = nn.Linear(llm.width, width) if settings.loss == "item_head" else None
         self.register_buffer("query", torch.tensor(query), persistent=False)
         self.query: Tensor
 
+    @classmethod
+    def build(
+        cls,
+        model: Any,
+        tokenizer: Any,
+        schema: FeatureSchema,
+        *,
+        catalog: Catalog | None = None,
+        settings: UserLLMSettings | None = None,
+        encoder: EventEncoder | UserEncoderSettings | None = None,
+        seed: int = 0,
+    ) -> UserLLM:
+        """A new model around a causal language model; see `userllm.library.build`."""
+        return library.build(
+            model,
+            tokenizer,
+            schema,
+            catalog=catalog,
+            settings=settings,
+            encoder=encoder,
+            seed=seed,
+        )
+
+    def fit(
+        self,
+        histories: Histories | EventLog,
+        *,
+        pretrain: bool | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+        accelerator: str = "cpu",
+    ) -> tuple[StageReport, ...]:
+        """Trains on histories; see `userllm.library.fit`."""
+        return library.fit(
+            self,
+            histories,
+            pretrain=pretrain,
+            seed=seed,
+            progress=progress,
+            accelerator=accelerator,
+        )
+
+    def embed(self, histories: Histories) -> Tensor:
+        """The encoder's state after each history, `[B, D]`; zero for an empty one."""
+        return library.embed(self, histories)
+
+    def rank(
+        self, histories: Histories, k: int = 10, exclude_seen: bool = True
+    ) -> list[list[tuple[str, float]]]:
+        """The best next items of each user; see `userllm.library.rank`."""
+        return library.rank(self, histories, k, exclude_seen)
+
+    def generate(
+        self, histories: Histories, prompts: str | Sequence[str], **options: Any
+    ) -> list[str]:
+        """Text that continues a prompt, for each user; see `userllm.library.generate`."""
+        return library.generate(self, histories, prompts, **options)
+
+    def save_pretrained(self, folder: str | Path, *, llm_weights: bool = True) -> None:
+        """Writes the model into a folder; see `userllm.checkpoint.save`."""
+        checkpoint.save(self, folder, llm_weights=llm_weights)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        schema: FeatureSchema | None = None,
+        llm: Any = None,
+        encoder: EventEncoder | None = None,
+    ) -> UserLLM:
+        """Reads what `save_pretrained` wrote; see `userllm.checkpoint.load`."""
+        return checkpoint.load(folder, schema=schema, llm=llm, encoder=encoder)
+
+    @cached_property
+    def trie(self) -> TitleTrie:
+        """The catalogue's titles.
+
+        Raises:
+            ValueError: The model was built without a catalogue.
+        """
+        if self.catalog is None:
+            raise ValueError("without a catalogue there is nothing to rank")
+        return build_trie(item_title_tokens(self.catalog, self.llm), self.llm.end_token)
+
+    @cached_property
+    def title_tokens(self) -> Tensor:
+        """Tokens of each title, `LongTensor[N + 1, T]`, filled up with -1 at the end."""
+        if self.catalog is None:
+            raise ValueError("without a catalogue there are no titles")
+        titles = [torch.tensor(t) for t in ([-1], *item_title_tokens(self.catalog, self.llm))]
+        return nn.utils.rnn.pad_sequence(titles, batch_first=True, padding_value=-1)
+
     def bridge(self) -> list[nn.Module]:
-        """Projector and fusion: what stands between encoder and language model."""
-        return [self.projector, *([self.fusion] if self.fusion is not None else [])]
+        """Projector, fusion and item head: all that is neither encoder nor language model."""
+        parts = (self.projector, self.fusion, self.item_head)
+        return [part for part in parts if part is not None]
 
     def context(self, states: Tensor, mask: Tensor, positions: Tensor) -> UserContext:
         """What the language model may read of each user's history up to some positions.
@@ -88,38 +205,77 @@ class UserLLM(nn.Module):
         mass = trie.edge_log_mass(self.encoder.item_log_probs(states))
         return Prior(mass, GATE_SPEED * self.volume)
 
-    def title_log_probs(
-        self,
-        trie: TitleTrie,
-        context: UserContext,
-        items: Tensor,
-        kept: Tensor,
-        prior: Prior | None = None,
-    ) -> Tensor:
-        """Log-probability `[B, P]` of one item for each view, differentiable.
+    def leads(self, histories: HistoryBatch, latest: Tensor) -> Tensor:
+        """The text before a title: the fixed query, behind the most recent items where asked for.
 
         Args:
-            trie: The catalogue.
-            context: `B` users with `P` views each.
-            items: `LongTensor[B, P]`.
-            kept: `BoolTensor[B, P]`; where False the result means nothing.
-            prior: From `prior`, for `B * P` views.
+            histories: `B` users.
+            latest: `LongTensor[B, P]` place of the latest event that each view knows.
+
+        Returns:
+            `LongTensor[G]`, or `LongTensor[B, P, G]` filled up with -1 at the front.
         """
-        layout, choices = title_layout(trie, self.query, items, kept)
-        states = self._read(context, layout)
-        return title_log_probs(self.llm, trie, states, choices, items, prior)
+        if not self.settings.recent_as_text:
+            return self.query
+        return self._text.leads(histories, latest, self.settings.recent_as_text)
+
+    @cached_property
+    def _text(self) -> HistoryText:
+        if self.catalog is None:
+            raise ValueError("without a catalogue no item can be written as text")
+        titles = item_title_tokens(self.catalog, self.llm)
+        fields = self.encoder.schema.given.names[1:]
+        return HistoryText(
+            self.catalog, self.encoder.schema, fields, self.llm, titles, self.settings.query
+        )
+
+    def item_log_probs(self, states: Tensor) -> Tensor:
+        """Log-probabilities `[M, N + 1]` of the items by the item head, after states `[M, E]`.
+
+        The head maps into the encoder's space, where the item table stands.
+        """
+        if self.item_head is None:
+            raise ValueError("only a model with loss=item_head has an item head")
+        return self.encoder.item_log_probs(self.item_head(states))
+
+    def read_histories(self, histories: HistoryBatch) -> tuple[UserContext, Encoded]:
+        """What the language model may read of whole histories: `B` users with one view each."""
+        encoded = self.encoder.encode(histories)
+        context = self.context(encoded.states, encoded.mask, encoded.latest.unsqueeze(1))
+        return context, encoded
+
+    def ask(self, histories: HistoryBatch) -> tuple[Prompt, Encoded]:
+        """Reads all that stands before a title: the user's vectors and the lead."""
+        context, encoded = self.read_histories(histories)
+        lead = self.leads(histories, (histories.lengths - 1).unsqueeze(1))
+        return self.prompt(context, lead if lead.ndim == 1 else lead[:, 0]), encoded
 
     def catalogue_log_probs(self, trie: TitleTrie, histories: HistoryBatch) -> Tensor:
         """Exact log-probability `[B, N + 1]` of every item as the next one."""
-        encoded = self.encoder(histories)
-        last = (histories.lengths - 1).clamp(min=0)
-        context = self.context(encoded, histories.mask, last.unsqueeze(1))
-        prior = self.prior(trie, encoded[torch.arange(len(last)), last])
-        layout = catalogue_layout(trie, self.query, len(last))
-        states = self._read(context, layout)
-        return catalogue_log_probs(self.llm, trie, states, len(self.query), prior)
+        prompt, encoded = self.ask(histories)
+        if self.item_head is not None:
+            return self.item_log_probs(prompt.state)
+        prior = self.prior(trie, encoded.at_latest())
+        return catalogue_log_probs(self.llm, trie, prompt, prior)
 
-    def _read(self, context: UserContext, layout: Layout) -> Tensor:
+    def prompt(self, context: UserContext, lead: Tensor | None = None) -> Prompt:
+        """What titles continue: the user's vectors and behind them a lead, `[G]` or `[B, G]`.
+
+        The lead is the query where absent.
+        """
+        lead = self.query if lead is None else lead
+        users = len(context.vectors)
+        if self.fusion is None:
+            return read_prompt(self.llm, lead, users, _soft_prompt(context))
+        fusion = self.fusion
+
+        def attend(some: Tensor) -> AbstractContextManager[None]:
+            return fusion.attend(self.llm, context.of(some))
+
+        return read_prompt(self.llm, lead, users, attend=attend)
+
+    def read(self, context: UserContext, layout: Layout) -> Tensor:
+        """Last hidden states `[B, T, E]` of a layout, the users attached."""
         if self.fusion is None:
             return branch_states(self.llm, layout, _soft_prompt(context))
         with self.fusion.attend(self.llm, context, layout.view):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import lightning as L
@@ -28,15 +29,26 @@ class TrainingModule(L.LightningModule):
         learner: A `torch.nn.Module` with a `training_loss`.
         optimizer: Its settings.
         steps: Optimizer steps of the whole stage, which the schedule spans.
+        begun: Steps taken before.
+        saved: States to go on from: `optimizer` and `schedule`; None = fresh ones.
     """
 
-    def __init__(self, learner: nn.Module, optimizer: OptimizerSettings, steps: int) -> None:
+    def __init__(
+        self,
+        learner: nn.Module,
+        optimizer: OptimizerSettings,
+        steps: int,
+        begun: int = 0,
+        saved: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         if not isinstance(learner, Learner):
             raise TypeError(f"{type(learner).__name__} has no training_loss")
         self.learner = learner
         self.settings = optimizer
         self.steps = steps
+        self.begun = begun
+        self.saved = saved
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The learner's loss.
@@ -47,10 +59,23 @@ class TrainingModule(L.LightningModule):
         loss: Tensor = self.learner.training_loss(batch)
         if not torch.isfinite(loss):
             raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.global_step + 1}; "
+                f"the loss became {loss.item()} at step {self.begun + self.global_step + 1}; "
                 "a lower learning rate may help"
             )
         return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clips the norm of the gradient.
+
+        Lightning's own clipping refuses fused optimizers in bf16, though nothing is scaled there.
+        """
+        if gradient_clip_val is not None:
+            nn.utils.clip_grad_norm_(self.learner.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
         """AdamW; vectors (norms, biases, gates) do not decay."""
@@ -66,6 +91,10 @@ class TrainingModule(L.LightningModule):
             groups, lr=self.settings.learning_rate, betas=(0.9, 0.98), fused=True
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        if self.saved is not None:
+            optimizer.load_state_dict(dict(self.saved["optimizer"]))
+            schedule.load_state_dict(dict(self.saved["schedule"]))
+            self.saved = None
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},

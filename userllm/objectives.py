@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from benchmark.schema import ITEM, FeatureKind
 from benchmark.types import HistoryBatch
-from userllm.nn.loss import catalogue_cross_entropy
+from userllm.nn.loss import catalogue_cross_entropy, full_precision
 from userllm.user_encoder import UserEncoder
 
 
@@ -17,7 +17,9 @@ class NextEventObjective(nn.Module):
 
     The item by cross-entropy over the catalogue against the tied table; categories by
     cross-entropy; of a multi-valued feature every value counts alike (cross-entropy against the
-    uniform distribution over the event's values). Unknown values (0) carry no loss.
+    uniform distribution over the event's values); of a number the bucket, with targets smoothed
+    over its neighbours, so that a near miss costs less than a far one (soft labels for ordinal
+    regression, Diaz and Marathe, CVPR 2019). Unknown values (0) carry no loss.
 
     Args:
         encoder: The encoder to train.
@@ -61,10 +63,14 @@ class NextEventObjective(nn.Module):
         }
         for name, head in self.heads.items():
             kind = encoder.schema[name].kind
-            logits, values = head(states), targets[name]
+            logits, values = full_precision(head(states)), targets[name]
             if kind is FeatureKind.MULTI:
                 losses[name] = _several(logits, values)
-            elif (values > 0).any():
+            elif not (values > 0).any():
+                continue
+            elif kind is FeatureKind.NUMBER:
+                losses[name] = _ordered(logits[values > 0], values[values > 0])
+            else:
                 losses[name] = F.cross_entropy(logits, values - 1, ignore_index=-1)
         return losses
 
@@ -77,3 +83,13 @@ def _several(logits: Tensor, values: Tensor) -> Tensor:
     each = -(log_probs * real).sum(dim=1) / count.clamp(min=1)
     known = count > 0
     return each[known].mean() if known.any() else torch.zeros((), device=logits.device)
+
+
+def _ordered(logits: Tensor, values: Tensor) -> Tensor:
+    """Cross-entropy of `[M, n]` logits against buckets `[M]`, each spread over its neighbours.
+
+    A bucket's share falls with the square of its distance: a Gaussian of variance 1/2 buckets.
+    """
+    buckets = torch.arange(1, logits.shape[1] + 1, device=logits.device)
+    distance = (values.unsqueeze(1) - buckets).to(logits.dtype)
+    return F.cross_entropy(logits, (-(distance**2)).softmax(dim=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 from benchmark.schema import ITEM
 from benchmark.types import HistoryBatch
 from userllm.config import AlignSettings
+from userllm.fusion import UserContext
+from userllm.likelihoods import item_likelihood
 from userllm.model import UserLLM
-from userllm.trie import TitleTrie
 
 
 class Alignment(nn.Module):
@@ -20,41 +22,54 @@ class Alignment(nn.Module):
 
     States and item embeddings share a space (the encoder's item table is tied), so this teaches
     the language model what a state means before it has to predict anything. The embedding gets
-    noise, and other items' embeddings stand before it as earlier events would.
+    noise, and other items' embeddings may stand before it as earlier events would.
 
     Args:
         model: The model to train.
-        trie: The catalogue.
-        settings: Noise and distractors.
+        noise: Standard deviation of the noise.
     """
 
-    def __init__(self, model: UserLLM, trie: TitleTrie, settings: AlignSettings) -> None:
+    def __init__(self, model: UserLLM, noise: float) -> None:
         super().__init__()
         self.model = model
-        self.trie = trie
-        self.settings = settings
+        self.noise = noise
 
-    def training_loss(self, items: Tensor) -> Tensor:
-        """Mean negative log-likelihood of items `[B]`, nats."""
-        count, others = len(items), self.settings.distractors
+    def training_loss(self, shown: Tensor) -> Tensor:
+        """Mean negative log-likelihood of the last of the shown items `[B, S]`, nats."""
         table = self.model.encoder.item_table.detach()
-        before = torch.randint(1, len(table), (count, others), device=items.device)
-        shown = torch.cat([before, items.unsqueeze(1)], dim=1)
         states = F.layer_norm(table[shown], table.shape[1:])
-        states = states + self.settings.noise * torch.randn_like(states)
+        states = states + self.noise * torch.randn_like(states)
         mask = torch.ones_like(shown, dtype=torch.bool)
-        last = torch.full((count, 1), others, device=items.device)
+        last = torch.full_like(shown[:, :1], shown.shape[1] - 1)
         context = self.model.context(states, mask, last)
-        said = items.unsqueeze(1)
-        kept = torch.ones_like(said, dtype=torch.bool)
-        return -self.model.title_log_probs(self.trie, context, said, kept).mean()
+        kept = torch.ones_like(last, dtype=torch.bool)
+        said, lead = shown[:, -1:], self.model.query
+        return -item_likelihood(self.model, context, lead, said, kept).mean()
 
 
-def endless_items(num_items: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Batches of random items, every item equally often."""
+def alignment_batches(
+    items: Tensor, num_items: int, batch_size: int, settings: AlignSettings, seed: int
+) -> Iterator[Tensor]:
+    """Batches `[B, S]` of shown items, the one to say last, each of them equally often.
+
+    At first an item stands alone (`S` = 1), later behind distractors: with both to learn at once,
+    what the vector means and which vector counts, a soft prompt and a Perceiver learn neither.
+
+    Args:
+        items: Items to say, `LongTensor[M]`.
+        num_items: `N`; distractors are any of 1..N.
+        batch_size: `B` at most.
+        settings: Steps and distractors.
+        seed: Seed of everything.
+    """
     rng = torch.Generator().manual_seed(seed)
+    alone = round(settings.alone * settings.steps * settings.optimizer.accumulate)
+    drawn = itertools.count()
     while True:
-        yield from (torch.randperm(num_items, generator=rng) + 1).split(batch_size)
+        for said in items[torch.randperm(len(items), generator=rng)].split(batch_size):
+            others = settings.distractors if next(drawn) >= alone else 0
+            before = torch.randint(1, num_items + 1, (len(said), others), generator=rng)
+            yield torch.cat([before, said.unsqueeze(1)], dim=1)
 
 
 class Tuning(nn.Module):
@@ -64,19 +79,25 @@ class Tuning(nn.Module):
 
     Args:
         model: The model to train.
-        trie: The catalogue.
         positions: Positions a window (`P`).
         from_encoder: Share of targets replaced by draws from the encoder's distribution.
+        held_out: `BoolTensor[N + 1]`, True = an item that may be no target; None = none.
     """
 
+    held_out: Tensor | None
+
     def __init__(
-        self, model: UserLLM, trie: TitleTrie, positions: int, from_encoder: float = 0.0
+        self,
+        model: UserLLM,
+        positions: int,
+        from_encoder: float = 0.0,
+        held_out: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.trie = trie
         self.positions = positions
         self.from_encoder = from_encoder
+        self.register_buffer("held_out", held_out, persistent=False)
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats."""
@@ -87,17 +108,48 @@ class Tuning(nn.Module):
         picked = draw.topk(min(self.positions, real.shape[1]), dim=1)
         items = batch.features[ITEM][:, 1:].gather(1, picked.indices)
         kept = picked.values >= 0
-        states = self.model.encoder(inputs)
-        context = self.model.context(states, inputs.mask, picked.indices)
-        index = picked.indices.unsqueeze(2).expand(-1, -1, states.shape[2])
-        views = states.gather(1, index).flatten(0, 1)
+        context, views = self._contexts(inputs, picked.indices)
         if self.from_encoder:
             items = self._partly_drawn(items, views.detach())
-        prior = self.model.prior(self.trie, views)
-        log_probs = self.model.title_log_probs(self.trie, context, items, kept, prior)
-        return -(log_probs * kept).sum() / kept.sum()
+        if self.held_out is not None:
+            kept = kept & ~self.held_out[items]
+        lead = self.model.leads(inputs, picked.indices)
+        rows = context.mask.shape[:2]
+        items, kept = items.view(rows), kept.view(rows)
+        lead = lead if lead.ndim == 1 else lead.view(*rows, -1)
+        prior = self.model.prior(self.model.trie, views)
+        log_probs = item_likelihood(self.model, context, lead, items, kept, prior)
+        return -(log_probs * kept).sum() / kept.sum().clamp(min=1)
+
+    def _contexts(self, inputs: HistoryBatch, positions: Tensor) -> tuple[UserContext, Tensor]:
+        """What the views `[B, P]` may read, and the state of each, `[B * P, D]`.
+
+        The context is that of `B` users with `P` views, or of `B * P` users with one.
+        """
+        encoder = self.model.encoder
+        if encoder.causal:
+            encoded = encoder.encode(inputs)
+            index = positions.unsqueeze(2).expand(-1, -1, encoded.states.shape[2])
+            views = encoded.states.gather(1, index).flatten(0, 1)
+            return self.model.context(encoded.states, encoded.mask, positions), views
+        # A state that knows later events may not be shown: each view is a history of its own.
+        context, encoded = self.model.read_histories(_cut_at(inputs, positions))
+        return context, encoded.at_latest()
 
     def _partly_drawn(self, items: Tensor, views: Tensor) -> Tensor:
         drawn = self.model.encoder.item_log_probs(views).exp().multinomial(1).view_as(items)
         replaced = torch.rand(items.shape, device=items.device) < self.from_encoder
         return torch.where(replaced, drawn, items)
+
+
+def _cut_at(histories: HistoryBatch, positions: Tensor) -> HistoryBatch:
+    """Histories that end at some positions `[B, P]`, as `B * P` rows."""
+    places = torch.arange(histories.mask.shape[1], device=positions.device)
+    known = places <= positions.unsqueeze(2)
+    views = positions.shape[1]
+    mask = (histories.mask.unsqueeze(1) & known).flatten(0, 1)
+    features = {
+        name: value.repeat_interleave(views, dim=0) * (mask if value.ndim == 2 else mask[..., None])
+        for name, value in histories.features.items()
+    }
+    return HistoryBatch(features, mask)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
-from contextlib import redirect_stderr
-from io import StringIO
 from typing import Any
 
 from torch import nn
 
 from userllm.llm import LanguageModel
+
+_LORA = ".lora_"
+"""Part of the name of every matrix that peft adds."""
 
 STRATEGIES = {
     "full": "everything trains",
@@ -26,7 +28,7 @@ def apply_strategy(
 
     Args:
         strategy: A key of `STRATEGIES`.
-        llm: Gets LoRA matrices in every linear map of its decoder layers under `lora`.
+        llm: Gets LoRA matrices in every linear map but its head under `lora`.
         encoder: The user encoder.
         bridge: Projector and fusion: they always train.
         rank: Rank of the LoRA matrices.
@@ -42,8 +44,13 @@ def apply_strategy(
 def with_lora(model: Any, rank: int) -> Any:
     """Adds LoRA matrices (peft) to a causal model in place; only they train in it.
 
-    The model object keeps its class: the matrices are injected into its linear maps.
+    The model object keeps its class: the matrices are injected into its linear maps. Embeddings
+    and head have none and stay frozen. A model that has matrices keeps them, to be trained further.
     """
+    if any(_LORA in name for name, _ in model.named_parameters()):
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(_LORA in name)
+        return model
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(
@@ -52,7 +59,9 @@ def with_lora(model: Any, rank: int) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    with redirect_stderr(StringIO()):
+    with warnings.catch_warnings():
+        # GPT-2's maps are stored the other way round; peft sees that by itself, and says so.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")
         return inject_adapter_in_model(config, model)
 
 

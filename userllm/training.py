@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import logging
 import signal
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import lightning as L
-from torch import Tensor, nn
+import torch
+from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmark.types import CurvePoint, Progress, StageReport
+from benchmark.types import Progress, StageReport
 from userllm.config import OptimizerSettings
 from userllm.module import TrainingModule
+from userllm.resume import FORMAT, CheckpointFile, moving_weights
+from userllm.watch import Watch, train_mode
+
+__all__ = ["Stage", "run_stage", "train_mode"]
+
+_Precision = Literal["32-true", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,20 @@ class Stage:
 
     Attributes:
         name: For reports and progress.
-        batches: Endless iterator of ready batches.
-        steps: Optimizer steps.
+        batches: Endless iterator of ready batches, the same ones whenever it is made anew.
+        steps: Optimizer steps, each on `optimizer.accumulate` batches.
         steps_per_epoch: To report progress in passes over the data.
-        targets_per_step: Supervised targets in a batch, on average.
+        targets_per_step: Supervised targets of a step, on average.
         optimizer: Settings of the optimizer.
         accelerator: Lightning's name of the device.
         validate: Returns the value to maximise; None = never look.
         looks: How often to look, evenly spread; the last look is at the end.
         patience: Looks without a better value before stopping; 0 = never stop early.
+        checkpoint: File to go on from where it exists, and to save to: now and then, when
+            interrupted and at the end. Whoever named it removes it. None = nothing is saved.
+        key: Changes with all that the stage depends on and that is no field here; a checkpoint
+            of another key is ignored.
+        save_every_seconds: How often to save, less often where saving is slow; 0 = at every step.
     """
 
     name: str
@@ -47,20 +60,50 @@ class Stage:
     validate: Callable[[], float] | None = None
     looks: int = 0
     patience: int = 0
+    checkpoint: Path | None = None
+    key: str = ""
+    save_every_seconds: float = 60.0
 
 
 def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageReport:
     """Trains a learner (see `userllm.module.Learner`) and leaves it at its best look.
 
-    Without looks it is left as it is after the last step.
+    Without looks it is left as it is after the last step. A stage that goes on from a checkpoint
+    gives the same losses, looks and weights as one that was never interrupted.
 
     Raises:
         FloatingPointError: The loss became NaN or infinite.
         KeyboardInterrupt: The user interrupted.
     """
     progress.stage(stage.name, stage.steps / stage.steps_per_epoch)
-    watch = _Watch(learner, stage, progress)
     train_mode(learner)
+    file = saved = None
+    if stage.checkpoint is not None:
+        file = CheckpointFile(stage.checkpoint, _owner(learner, stage), progress)
+        saved = file.load()
+    watch = Watch(learner, stage, progress, file, saved)
+    module = TrainingModule(learner, stage.optimizer, stage.steps, watch.at.step, saved)
+    if saved is not None:
+        progress.note(f"{stage.name} goes on from step {watch.at.step} of {stage.steps}")
+    if not watch.ended:
+        for _ in range(watch.at.step * stage.optimizer.accumulate):
+            next(stage.batches)
+        _fit(module, stage, watch)
+    watch.close()
+    learner.eval()
+    at = watch.at
+    return StageReport(
+        name=stage.name,
+        seconds=at.seconds,
+        steps=at.step,
+        epochs=at.step / stage.steps_per_epoch,
+        targets=round(at.step * stage.targets_per_step),
+        stopped="early" if at.stopped else "budget",
+        curve=tuple(at.curve),
+    )
+
+
+def _fit(module: TrainingModule, stage: Stage, watch: Watch) -> None:
     trainer = _trainer(stage, watch)
     loader = DataLoader(_Ready(stage.batches), batch_size=None)
     # Lightning answers an interrupt by ignoring further ones and leaving the process; the harness
@@ -69,47 +112,51 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            trainer.fit(TrainingModule(learner, stage.optimizer, stage.steps), loader)
+            trainer.fit(module, loader)
     except SystemExit:
         raise KeyboardInterrupt from None
     finally:
         if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
-    watch.restore()
-    learner.eval()
-    return StageReport(
-        name=stage.name,
-        seconds=watch.seconds,
-        steps=trainer.global_step,
-        epochs=trainer.global_step / stage.steps_per_epoch,
-        targets=round(trainer.global_step * stage.targets_per_step),
-        stopped="early" if watch.stopped else "budget",
-        curve=tuple(watch.curve),
-    )
 
 
-def train_mode(module: nn.Module) -> None:
-    """Puts a module into training mode, and its frozen parts into evaluation mode.
+def precision(optimizer: OptimizerSettings, accelerator: str) -> _Precision:
+    """Lightning's name of the precision; `auto` is bf16 on a GPU that has it, else fp32.
 
-    Lightning leaves the modes as it finds them, and a part that does not learn needs no dropout.
+    Args:
+        optimizer: What was asked for.
+        accelerator: Lightning's name of the device.
     """
-    weights = list(module.parameters())
-    if weights and not any(weight.requires_grad for weight in weights):
-        module.eval()
-        return
-    module.training = True
-    for child in module.children():
-        train_mode(child)
+    if optimizer.precision == "auto":
+        gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+        has_it = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if has_it else "32-true"
+    return "bf16-mixed" if optimizer.precision == "bf16" else "32-true"
 
 
-def _trainer(stage: Stage, watch: _Watch) -> L.Trainer:
+def _owner(learner: nn.Module, stage: Stage) -> str:
+    """A hash of what a checkpoint must agree with."""
+    weights = moving_weights(learner).items()
+    facts: Mapping[str, Any] = {
+        "format": [FORMAT, torch.__version__],
+        "stage": [stage.name, stage.key, stage.steps, stage.looks, stage.patience],
+        "optimizer": stage.optimizer.model_dump(),
+        "device": [stage.accelerator, precision(stage.optimizer, stage.accelerator)],
+        "weights": [[name, list(weight.shape), str(weight.dtype)] for name, weight in weights],
+    }
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _trainer(stage: Stage, watch: Watch) -> L.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     return L.Trainer(
         accelerator=stage.accelerator,
         devices=1,
-        max_steps=stage.steps,
+        precision=precision(stage.optimizer, stage.accelerator),
+        max_steps=stage.steps - watch.at.step,
         max_epochs=-1,
+        accumulate_grad_batches=stage.optimizer.accumulate,
         gradient_clip_val=stage.optimizer.clip,
         logger=False,
         enable_checkpointing=False,
@@ -127,59 +174,3 @@ class _Ready(IterableDataset[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return self.batches
-
-
-class _Watch(L.Callback):
-    """Clock, progress, looks at validation, early stopping and the best weights."""
-
-    def __init__(self, learner: nn.Module, stage: Stage, progress: Progress) -> None:
-        self.learner = learner
-        self.stage = stage
-        self.progress = progress
-        self.curve: list[CurvePoint] = []
-        self.seconds = 0.0
-        self.stopped = False
-        self._best: dict[str, Tensor] | None = None
-        self._best_value = float("-inf")
-        self._best_look = 0
-        self._loss: float | None = None
-        looks = min(stage.looks, stage.steps) if stage.validate else 0
-        self._due = {round(stage.steps * (n + 1) / looks) for n in range(looks)}
-
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._mark = time.perf_counter()
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
-    ) -> None:
-        step = trainer.global_step
-        loss = float(outputs["loss"])
-        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
-        if step in self._due or step == self.stage.steps:
-            self.seconds += time.perf_counter() - self._mark
-            if step in self._due:
-                self._look(trainer, step)
-            self._mark = time.perf_counter()
-        self.progress.update(step / self.stage.steps_per_epoch, self._loss)
-
-    def _look(self, trainer: L.Trainer, step: int) -> None:
-        assert self.stage.validate is not None
-        self.learner.eval()
-        value = self.stage.validate()
-        train_mode(self.learner)
-        self.curve.append(CurvePoint(self.seconds, step, value))
-        self.progress.update(step / self.stage.steps_per_epoch, self._loss, value)
-        if value > self._best_value:
-            self._best_value, self._best_look = value, len(self.curve)
-            if step < self.stage.steps:
-                self._best = copy.deepcopy(self.learner.state_dict())
-            else:
-                self._best = None
-        if self.stage.patience and len(self.curve) - self._best_look >= self.stage.patience:
-            self.stopped = True
-            trainer.should_stop = True
-
-    def restore(self) -> None:
-        """Puts the best weights seen at a look back."""
-        if self._best is not None:
-            self.learner.load_state_dict(self._best)

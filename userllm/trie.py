@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,29 +24,37 @@ class TitleTrie:
     """Flat arrays of the trie, reduced to what the language model must be asked.
 
     A *node* here is a position that the model must read: the root, the branching nodes and what
-    leads to them. An *edge* is a possible next token at a branching node.
+    leads to them. Nodes are in depth-first order, node 0 is the root: what lies below a node
+    follows it, and a node that does not branch is followed by its only child. An *edge* is a
+    possible next token at a branching node.
 
     Attributes:
-        parent: `[P]` node before each node; nodes are sorted by depth, node 0 is the root (-1).
         token: `[P]` token that leads to the node; -1 at the root.
         depth: `[P]` tokens from the root.
+        stop: `[P]` first node that neither is the node nor lies below it.
         edge_node: `[E]` node at which an edge leaves; edges of a node stand together.
         edge_token: `[E]` its token.
+        edge_child: `[E]` the node it leads to; -1 where it decides the title.
         edge_start: `[P + 1]` first edge of each node.
+        edge_items: `[E, 2]` where the items below it begin and end in `sorted_items`.
+        sorted_items: `[N]` items in the order of their titles' tokens.
         item_edges: `[N + 1, S]` edges on the path of each item, filled up with `E`.
         item_inputs: `[N + 1, T]` tokens of the item up to its last branching node, filled with -1.
         item_choices: `[N + 1, T + 1]` edge chosen after reading so many of them; -1 = no choice.
         log_share: `[N + 1]` minus the log of how many items share the item's leaf.
         total_positions: Tokens in all titles, terminators counted: what scoring each title alone
-            would read.
+            would ask for.
     """
 
-    parent: Tensor
     token: Tensor
     depth: Tensor
+    stop: Tensor
     edge_node: Tensor
     edge_token: Tensor
+    edge_child: Tensor
     edge_start: Tensor
+    edge_items: Tensor
+    sorted_items: Tensor
     item_edges: Tensor
     item_inputs: Tensor
     item_choices: Tensor
@@ -60,7 +69,7 @@ class TitleTrie:
     @property
     def num_nodes(self) -> int:
         """`P`: positions the model must read to score the whole catalogue."""
-        return len(self.parent)
+        return len(self.token)
 
     @cached_property
     def choice_tokens(self) -> Tensor:
@@ -73,12 +82,20 @@ class TitleTrie:
         return torch.searchsorted(self.choice_tokens, self.edge_token)
 
     @cached_property
-    def ancestors(self) -> Tensor:
-        """`BoolTensor[P, P]`: entry (i, j) is True where node j is i or lies on the way to i."""
-        seen = torch.eye(self.num_nodes, dtype=torch.bool, device=self.parent.device)
-        for node in range(1, self.num_nodes):
-            seen[node] |= seen[self.parent[node]]
-        return seen
+    def branch(self) -> Tensor:
+        """`LongTensor[P]`: the first branching node at or behind each node; -1 = none."""
+        branching = self.edge_node.unique()
+        place = torch.searchsorted(branching, torch.arange(self.num_nodes))
+        return torch.cat([branching, branching.new_full((1,), -1)])[place]
+
+    def reads(self, nodes: Tensor, others: Tensor) -> Tensor:
+        """`BoolTensor[..., T, S]`: whether nodes `[..., T]` are, or lie below, others `[..., S]`.
+
+        Nothing lies below -1, which may stand for no node in either.
+        """
+        stop = self.stop[others.clamp(min=0)].masked_fill(others < 0, -1).unsqueeze(-2)
+        nodes = nodes.unsqueeze(-1)
+        return (others.unsqueeze(-2) <= nodes) & (nodes < stop)
 
     def item_log_probs(self, edge_log_probs: Tensor) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the items from those of the edges `[B, E]`.
@@ -126,83 +143,93 @@ def build_trie(titles: Sequence[Sequence[int]], end: int) -> TitleTrie:
     """
     if not titles:
         raise ValueError("a trie needs at least one title")
-    children: list[dict[int, int]] = [{}]
-    owners: dict[int, int] = {}
-    paths: list[list[int]] = []
-    for title in titles:
-        if end in title:
-            raise ValueError("a title holds the closing token")
-        node, path = 0, [0]
-        for token in (*title, end):
-            if token not in children[node]:
-                children[node][token] = len(children)
-                children.append({})
-            node = children[node][token]
-            path.append(node)
-        owners[node] = owners.get(node, 0) + 1
-        paths.append(path)
-    return _flatten(titles, end, children, owners, paths)
-
-
-def _flatten(
-    titles: Sequence[Sequence[int]],
-    end: int,
-    children: list[dict[int, int]],
-    owners: dict[int, int],
-    paths: list[list[int]],
-) -> TitleTrie:
-    # Keep the branching nodes and what leads to them; the rest needs no look at the model.
-    last_choice = [
-        max((p for p, n in enumerate(path) if len(children[n]) > 1), default=0) for path in paths
-    ]
-    place: dict[int, tuple[int, int, int]] = {0: (0, -1, -1)}
-    for title, path, last in zip(titles, paths, last_choice, strict=True):
-        for depth in range(1, last + 1):
-            place.setdefault(path[depth], (depth, path[depth - 1], title[depth - 1]))
-    order = sorted(place, key=lambda n: (place[n][0], n))
-    index = {node: i for i, node in enumerate(order)}
-
-    edge_node: list[int] = []
-    edge_token: list[int] = []
-    edge_start: list[int] = []
-    edge_of: dict[tuple[int, int], int] = {}
-    for node in order:
-        edge_start.append(len(edge_node))
-        if len(children[node]) > 1:
-            for token in sorted(children[node]):
-                edge_of[node, token] = len(edge_node)
-                edge_node.append(index[node])
-                edge_token.append(token)
-    edge_start.append(len(edge_node))
-
-    longest = max(last_choice)
-    inputs = torch.full((len(titles) + 1, longest), -1)
-    choices = torch.full((len(titles) + 1, longest + 1), -1)
-    taken: list[list[int]] = [[]]
-    for item, (title, path, last) in enumerate(zip(titles, paths, last_choice, strict=True), 1):
-        inputs[item, :last] = torch.tensor(title[:last], dtype=torch.long)
-        tokens = (*title, end)
-        edges = {
-            p: edge_of[path[p], tokens[p]] for p in range(last + 1) if len(children[path[p]]) > 1
-        }
-        for position, edge in edges.items():
-            choices[item, position] = edge
-        taken.append(list(edges.values()))
-    width = max(1, *(len(edges) for edges in taken))
-    item_edges = torch.full((len(titles) + 1, width), len(edge_node))
-    for item, edges_of_item in enumerate(taken):
-        item_edges[item, : len(edges_of_item)] = torch.tensor(edges_of_item, dtype=torch.long)
-    share = torch.tensor([1.0, *(float(owners[path[-1]]) for path in paths)], dtype=torch.float64)
-    return TitleTrie(
-        parent=torch.tensor([index.get(place[n][1], -1) for n in order]),
-        token=torch.tensor([place[n][2] for n in order]),
-        depth=torch.tensor([place[n][0] for n in order]),
-        edge_node=torch.tensor(edge_node, dtype=torch.long),
-        edge_token=torch.tensor(edge_token, dtype=torch.long),
-        edge_start=torch.tensor(edge_start),
-        item_edges=item_edges,
-        item_inputs=inputs,
-        item_choices=choices,
-        log_share=-share.log(),
-        total_positions=sum(len(title) + 1 for title in titles),
+    if any(end in title for title in titles):
+        raise ValueError("a title holds the closing token")
+    lengths = np.array([len(title) + 1 for title in titles])
+    tokens = np.full((len(titles), lengths.max()), -1)
+    tokens[np.arange(lengths.max()) < lengths[:, None]] = np.concatenate(
+        [(*title, end) for title in titles]
     )
+    order = np.lexsort(tokens.T[::-1])  # stable: items of one title stay in the order of their ids
+    return _flatten(tokens[order], lengths[order], order)
+
+
+def _flatten(tokens: np.ndarray, lengths: np.ndarray, order: np.ndarray) -> TitleTrie:
+    """The trie of sorted titles `[N, T]`, of which row r is item `order[r] + 1`.
+
+    In sorted titles a node is the place (row, depth) at which a beginning first appears, and what
+    lies below it are the rows up to the next node of the same depth or a smaller one.
+    """
+    rows, width = tokens.shape
+    depths = np.arange(width + 1)
+    shared = np.full(rows, -1)  # tokens shared with the row before; the root begins in row 0
+    shared[1:] = np.cumprod(tokens[1:] == tokens[:-1], axis=1).sum(axis=1)
+    shared[1:] = np.minimum(shared[1:], lengths[1:])
+    inside = depths <= lengths[:, None]
+    begins = inside & (depths > shared[:, None])
+    number = begins.cumsum().reshape(begins.shape) - 1
+    # The node on a row's path at each depth is the latest that began there.
+    path = np.maximum.accumulate(np.where(begins, number, -1), axis=0)
+    row, depth = begins.nonzero()
+    above = path[row[1:], depth[1:] - 1]
+    branches = np.bincount(above, minlength=len(row)) > 1
+
+    # Keep the branching nodes and what leads to them; the rest needs no look at the model.
+    last = np.where(inside & branches[path], depths, 0).max(axis=1)
+    kept = np.zeros(len(row), dtype=bool)
+    kept[path[depths <= last[:, None]]] = True
+    index = np.where(kept, kept.cumsum() - 1, -1)
+    ends = _ends(depth, rows, row)
+
+    edges = branches[above].nonzero()[0] + 1
+    edges = edges[np.argsort(above[edges - 1], kind="stable")]
+    edge_node = index[above[edges - 1]]
+    edge_of = np.full(len(row), -1)
+    edge_of[edges] = np.arange(len(edges))
+
+    item = order + 1
+    longest = int(last.max())
+    inputs = np.full((rows + 1, longest), -1)
+    inputs[item] = np.where(depths[:longest] < last[:, None], tokens[:, :longest], -1)
+    choices = np.full((rows + 1, longest + 1), -1)
+    on_way = np.where(inside, edge_of[path], -1)[:, 1 : longest + 2]
+    choices[item, : on_way.shape[1]] = on_way
+    taken = np.take_along_axis(choices, np.argsort(choices < 0, axis=1, kind="stable"), axis=1)
+    taken = taken[:, : max(1, int((choices >= 0).sum(axis=1).max()))]
+    leaf = np.concatenate([[-1], path[np.arange(rows), lengths][np.argsort(order)]])
+    share = np.bincount(leaf[1:])[leaf]
+    share[0] = 1
+
+    def tensor(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
+
+    node_row, node_depth = row[kept], depth[kept]
+    read = np.where(node_depth > 0, tokens[node_row, np.maximum(node_depth, 1) - 1], -1)
+    return TitleTrie(
+        token=tensor(read),
+        depth=tensor(node_depth),
+        stop=tensor(_ends(node_depth, len(node_depth), np.arange(len(node_depth)))),
+        edge_node=tensor(edge_node),
+        edge_token=tensor(tokens[row[edges], depth[edges] - 1]),
+        edge_child=tensor(index[edges]),
+        edge_start=tensor(np.searchsorted(edge_node, np.arange(len(node_depth) + 1))),
+        edge_items=tensor(np.stack([row[edges], ends[edges]], axis=1)),
+        sorted_items=tensor(item),
+        item_edges=tensor(np.where(taken < 0, len(edges), taken)),
+        item_inputs=tensor(inputs),
+        item_choices=tensor(choices),
+        log_share=-torch.from_numpy(share).double().log(),
+        total_positions=int(lengths.sum()),
+    )
+
+
+def _ends(depth: np.ndarray, total: int, place: np.ndarray) -> np.ndarray:
+    """Place of the next node that does not lie below each, in depth-first order; `total` = none."""
+    ends = np.full(len(depth), total)
+    for deep in range(int(depth.max()) + 1):
+        latest = np.flatnonzero(depth <= deep)  # the first such behind a node ends it
+        mine = np.flatnonzero(depth == deep)
+        after = np.searchsorted(latest, mine, side="right")
+        found = after < len(latest)
+        ends[mine[found]] = place[latest[after[found]]]
+    return ends

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import HistoryBatch
 from userllm.config import TransformerSettings
+from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer
 from userllm.nn.feature_embedding import FeatureEmbedding
-from userllm.nn.loss import catalogue_log_probs
 
 
-class UserEncoder(nn.Module):
+class UserEncoder(EventEncoder):
     """A causal transformer over multi-feature events.
 
     The state of an event predicts the next one; the item's logits are inner products with the
@@ -28,6 +28,7 @@ class UserEncoder(nn.Module):
     def __init__(self, schema: FeatureSchema, settings: TransformerSettings, history: int) -> None:
         super().__init__()
         self.schema = schema
+        self.settings = settings
         self.history = history
         self.width = settings.width
         self.embedding = FeatureEmbedding({f.name: f.cardinality for f in schema}, settings.width)
@@ -45,13 +46,12 @@ class UserEncoder(nn.Module):
         """States `[B, L, D]`; the state of an event knows that event and earlier ones only."""
         return self.body(self.embedding(histories.features))
 
-    def embed(self, histories: HistoryBatch) -> Tensor:
-        """The state after each user's latest event, `[B, D]`; zero for an empty history."""
-        states = self(histories)
-        last = (histories.lengths - 1).clamp(min=0)
-        latest = states[torch.arange(len(states)), last]
-        return latest * (histories.lengths > 0).unsqueeze(1)
+    @property
+    def item_offset(self) -> Tensor:
+        """Bias of each item, `[N + 1]`."""
+        return self.item_bias
 
-    def item_log_probs(self, states: Tensor) -> Tensor:
-        """Log-probabilities `[B, N + 1]` of the next item after states `[B, D]`."""
-        return catalogue_log_probs(states, self.item_table, self.item_bias)
+    def encode(self, histories: HistoryBatch) -> Encoded:
+        """See `EventEncoder`; the state of an event stands at the event's place."""
+        latest = (histories.lengths - 1).clamp(min=0)
+        return Encoded(self(histories), histories.mask, latest)

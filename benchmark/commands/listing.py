@@ -6,7 +6,10 @@ from benchmark.errors import UserError, unknown
 from benchmark.registry import Entry, Registry
 from benchmark.tables import Tables, default_tables, why_unavailable
 
-TABLES = ("datasets", "tasks", "methods", "metrics", "settings", "presets", "splits")
+TABLES = (
+    "datasets", "tasks", "methods", "encoders", "metrics", "settings", "presets", "ablations",
+    "splits",
+)  # fmt: skip
 
 
 def list_command(table: str, name: str | None, tables: Tables | None) -> None:
@@ -26,6 +29,8 @@ def list_command(table: str, name: str | None, tables: Tables | None) -> None:
         lines = _settings(tables, name)
     elif table == "presets":
         lines = _presets(tables)
+    elif table == "ablations":
+        lines = _ablations(tables)
     else:
         lines = _entries(getattr(tables, table))
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(2)]
@@ -53,6 +58,18 @@ def _presets(tables: Tables) -> list[tuple[str, str, str]]:
     ]
 
 
+def _ablations(tables: Tables) -> list[tuple[str, str, str]]:
+    from benchmark.ablation import axis_names, read_axis
+
+    lines = []
+    for name in axis_names(tables):
+        axis = read_axis(name, tables)
+        _, *others = axis.ordered
+        values = ", ".join([f"{axis.default} (default)", *others])
+        lines.append((name, "available", f"{axis.description}: {values}"))
+    return lines
+
+
 def _settings(tables: Tables, name: str | None) -> list[tuple[str, str, str]]:
     from benchmark.settings import describe_fields
 
@@ -60,7 +77,7 @@ def _settings(tables: Tables, name: str | None) -> list[tuple[str, str, str]]:
         sections = [name]
     else:
         own = (tables.section(method) for method in tables.methods)
-        sections = list(dict.fromkeys([*tables.tasks, *own]))
+        sections = list(dict.fromkeys([*tables.tasks, *own, *tables.encoders]))
     return [
         (f"{section}.{field}", default, description)
         for section in sections

@@ -28,14 +28,7 @@ def print_table(
         warning: Printed below the table where the preset has one.
         figures: Files of the figures.
     """
-    terminal = sys.stdout.isatty()
-    console = Console(
-        file=sys.stdout,
-        width=None if terminal else _PLAIN_WIDTH,
-        color_system="auto" if terminal else None,
-        highlight=False,
-        soft_wrap=False,
-    )
+    console = open_console()
     wide = console.width >= _WIDTH_WITH_BUDGET
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
     table.add_column("method", overflow="fold")
@@ -47,34 +40,50 @@ def print_table(
         table.add_column("budget", overflow="fold")
     for row in rows:
         table.add_row(*_cells(row, metrics), *([_budget(row)] if wide else []))
-    print(_title(rows))
+    print(title(rows))
     console.print(table)
     if not wide:
         for row in rows:
             if row.record:
                 print(f"{row.method} seed {row.seed}: budget: {_budget(row)}")
-    _print_reasons(rows)
+    print_reasons(rows)
     if any(row.record for row in rows):
         print("below each value: its 95% bootstrap interval over users")
-    for title, paths in (
-        ("records", [row.path for row in rows if row.path]),
-        ("plots", figures),
-    ):
+    print_end(console, rows, figures, warning)
+
+
+def open_console() -> Console:
+    """The terminal, or plain text of a fixed width where stdout is none."""
+    terminal = sys.stdout.isatty()
+    return Console(
+        file=sys.stdout,
+        width=None if terminal else _PLAIN_WIDTH,
+        color_system="auto" if terminal else None,
+        highlight=False,
+        soft_wrap=False,
+    )
+
+
+def print_end(console: Console, rows: Sequence[Row], figures: Sequence[Path], warning: str) -> None:
+    """Where records and figures are, and the preset's warning."""
+    records = dict.fromkeys(row.path for row in rows if row.path)
+    for heading, paths in (("records", records), ("plots", figures)):
         if paths:
-            print(f"{title}:", *(f"  {path}" for path in paths), sep="\n")
+            print(f"{heading}:", *(f"  {path}" for path in paths), sep="\n")
     if warning:
         console.print(warning, markup=False, style="bold")
 
 
-def _print_reasons(rows: Sequence[Row]) -> None:
+def print_reasons(rows: Sequence[Row]) -> None:
     """Why rows have no numbers; what holds for every seed is said once."""
     lines = []
     for row in rows:
+        name = " ".join(f"{axis}={value}" for axis, value in row.axes.items()) or row.method
         if row.na:
-            lines.append(f"{row.method}: n/a: {row.na}")
+            lines.append(f"{name}: n/a: {row.na}")
         elif row.error:
             log = f" (traceback: {row.log})" if row.log else ""
-            lines.append(f"{row.method} seed {row.seed}: error: {row.error}{log}")
+            lines.append(f"{name} seed {row.seed}: error: {row.error}{log}")
     for line in dict.fromkeys(lines):
         print(line)
 
@@ -102,7 +111,8 @@ def _budget(row: Row) -> str:
     return str(row.record.budget.get("text", "")) if row.record else ""
 
 
-def _title(rows: Sequence[Row]) -> str:
+def title(rows: Sequence[Row]) -> str:
+    """What rows of a table have in common."""
     record = next((row.record for row in rows if row.record), None)
     if record is None:
         return ""

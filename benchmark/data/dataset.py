@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from benchmark.data.encoding import check_columns, encode, external_ids
+from benchmark.data.encoding import check_columns, encode, external_ids, numbers
+from benchmark.data.gaps import GAP_FEATURE, gap_column
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import ITEM, TEXT, TIMESTAMP, USER, Feature, FeatureKind, FeatureSchema, IdMap
@@ -54,6 +55,7 @@ def build_dataset(
     source: str,
     licence: str,
     citation: str,
+    gaps: bool = True,
 ) -> Dataset:
     """Checks two frames and turns them into a data set.
 
@@ -67,10 +69,11 @@ def build_dataset(
         catalog: Columns `item`, `text` (what a language model may say for it), and one a feature
             of the item. Every item of `events` must be in it; more may be.
         features: The features beside the item. Values are the feature's labels; null = unknown.
-            A list column where a feature is multi-valued.
+            A list column where a feature is multi-valued, a numeric one where it is a number.
         source: Where the data came from.
         licence: Under which terms it may be used.
         citation: Whom to cite.
+        gaps: Whether events also carry the time since the one before, see `benchmark.data.gaps`.
 
     Raises:
         UserError: A column is missing, has missing values, or a value that is not declared.
@@ -96,6 +99,11 @@ def build_dataset(
     columns = {ITEM: encode(name, ITEM, events[ITEM], items.external_ids)[order]}
     for feature in own:
         columns[feature.name] = encode_feature(name, feature, events[feature.name])[order]
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_index - 1, minlength=len(users)))])
+    timestamps = timestamps[order]
+    if gaps:
+        features = (*features, GAP_FEATURE)
+        columns[GAP_FEATURE.name] = gap_column(timestamps, indptr)
     item_columns = {}
     for feature in of_item:
         codes = encode_feature(name, feature, catalog[feature.name])
@@ -104,10 +112,10 @@ def build_dataset(
     written = events[TEXT].cast(pl.String).fill_null("").gather(order) if TEXT in events else None
     log = EventLog(
         schema=FeatureSchema((Feature(ITEM, FeatureKind.ID, len(items)), *features)),
-        indptr=np.concatenate([[0], np.cumsum(np.bincount(user_index - 1, minlength=len(users)))]),
+        indptr=indptr,
         columns=columns,
         item_columns=item_columns,
-        timestamps=timestamps[order],
+        timestamps=timestamps,
         texts=None if written is None else tuple(written),
     )
     known = Catalog(items, texts, item_columns)
@@ -128,6 +136,8 @@ def build_dataset(
 
 def encode_feature(name: str, feature: Feature, column: pl.Series) -> np.ndarray:
     """Values of one feature as indices, `[rows]` or `[rows, V]`; 0 where unknown."""
+    if feature.kind is FeatureKind.NUMBER:
+        return feature.bucket(numbers(name, feature.name, column))
     if feature.kind is not FeatureKind.MULTI:
         return encode(name, feature.name, column, feature.labels)
     frame = pl.DataFrame({"row": np.arange(len(column)), "value": column})
@@ -159,8 +169,12 @@ def describe(catalog: Catalog, log: EventLog) -> dict[str, object]:
 
 
 def fingerprint(catalog: Catalog, log: EventLog, users: Sequence[str] = ()) -> str:
-    """SHA-256 of everything in catalogue and events that a method could learn from."""
-    digest = hashlib.sha256(log.schema.fingerprint().encode())
+    """SHA-256 of everything in catalogue and events that a method could learn from.
+
+    Derived columns are left out: they follow from the rest.
+    """
+    schema = log.schema.given
+    digest = hashlib.sha256(schema.fingerprint().encode())
 
     def put(label: str, *parts: bytes) -> None:
         # Lengths go in too, so that no two different contents are the same stream of bytes.
@@ -182,7 +196,7 @@ def fingerprint(catalog: Catalog, log: EventLog, users: Sequence[str] = ()) -> s
         put_array(f"catalogue {name}", catalog.columns[name])
     put_array("indptr", log.indptr)
     put_array("timestamps", log.timestamps)
-    for name in sorted(log.columns):
+    for name in sorted(set(log.columns) & set(schema.names)):
         put_array(f"event {name}", log.columns[name])
     put_texts("written", log.texts or ())
     return digest.hexdigest()

@@ -74,3 +74,21 @@ def encode(name: str, column_name: str, column: pl.Series, labels: Sequence[str]
             f"data set {name!r}: unknown value {strange[0]!r} in column {column_name!r}"
         )
     return codes.fill_null(0).to_numpy()
+
+
+def numbers(name: str, column_name: str, column: pl.Series) -> np.ndarray:
+    """Values as `float64`, `[rows]`; NaN for null.
+
+    Args:
+        name: The data set, for the error.
+        column_name: The column, for the error.
+        column: Numbers, or text that can be read as such.
+
+    Raises:
+        UserError: A value is no number.
+    """
+    values = column.cast(pl.Float64, strict=False)
+    strange = column.filter(values.is_null() & column.is_not_null())
+    if len(strange):
+        raise UserError(f"data set {name!r}: {strange[0]!r} in column {column_name!r} is no number")
+    return values.fill_null(float("nan")).to_numpy()

@@ -13,6 +13,7 @@ from benchmark.registry import load
 
 COMPARISONS = {
     "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
+    "exact_ranking": "benchmark.perf.exact_ranking:exact_ranking",
 }
 """Name -> function of the number of threads."""
 

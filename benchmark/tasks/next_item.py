@@ -31,6 +31,8 @@ from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
 from benchmark.types import Progress
 
 TIE_RULE = "equal scores in catalogue order; items of the same text are different items"
+STRAYS = "stray_answers"
+"""Share of a user's answers that are no item; only of methods that answer in free text."""
 SEEN = ("auto", "exclude", "include")
 PARTS = ("test", "validation")
 
@@ -41,7 +43,8 @@ class Evaluation:
 
     Attributes:
         examples: A row a user: `user`, `target`, `ranked` (external ids, best first),
-            `target_rank`, `target_logprob`, `candidates`, `tied`, and a column a metric.
+            `target_rank`, `target_logprob`, `candidates`, `tied`, and a column a metric
+            (with `stray_answers` where the method answers in free text).
         metrics: Means over users.
         intervals: 95% bootstrap intervals of the means.
         seconds: Wall-clock time of ranking.
@@ -142,6 +145,8 @@ class NextItem:
         answers = self._ask(method, examples, seen, name, on_batch)
         seconds = time.perf_counter() - begin
         values = {m.name: m.per_example(answers.places) for m in NEXT_ITEM_METRICS}
+        if not np.isnan(answers.strays).any():
+            values[STRAYS] = answers.strays
         settings = self.settings
         return Evaluation(
             examples=tabulate(dataset, examples, answers, values),

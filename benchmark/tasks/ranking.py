@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Answers:
         target_logprobs: `[n]` log-probability of the target over the whole catalogue, before
             exclusion; NaN where the method has no distribution.
         candidates: `[n]` how many items were ranked.
+        strays: `[n]` share of the answers that are no item; NaN where all must be.
     """
 
     ranked: np.ndarray
@@ -38,6 +39,7 @@ class Answers:
     target_ranks: np.ndarray
     target_logprobs: np.ndarray
     candidates: np.ndarray
+    strays: np.ndarray
 
 
 def ask(
@@ -81,9 +83,11 @@ def ask(
                 on_batch(rows.stop)
     if not parts:
         raise RunError("there is no example to rank for")
-    columns = ("ranked", "places", "target_ranks", "target_logprobs", "candidates")
     return Answers(
-        *(np.concatenate([getattr(part, column) for part in parts]) for column in columns)
+        *(
+            np.concatenate([getattr(part, column.name) for part in parts])
+            for column in fields(Answers)
+        )
     )
 
 
@@ -108,7 +112,9 @@ def place(ranking: Ranking, candidates: Candidates, targets: Tensor, k: int, nam
             raise RunError(f"{name}: the items it ranked and its scores place a target differently")
         if ranking.log_probs:
             logprobs = scores.gather(1, targets[:, None])[:, 0].double()
-    return Answers(ids.numpy(), places.numpy(), ranks.numpy(), logprobs.numpy(), left.numpy())
+    strays = torch.full((rows,), torch.nan) if ranking.strays is None else ranking.strays.cpu()
+    columns = (ids, places, ranks, logprobs, left, strays.double())
+    return Answers(*(column.numpy() for column in columns))
 
 
 def target_ranks(scores: Tensor, candidates: Candidates, targets: Tensor) -> Tensor:
@@ -156,6 +162,8 @@ def check_ranking(
     if ids.numel() and (int(ids.min()) < 0 or int(ids.max()) > candidates.count):
         raise RunError(f"{name}: it ranked an item id outside of 1..{candidates.count}")
     wanted = torch.arange(k)[None, :] < left[:, None]
+    if not ranking.complete:
+        wanted = wanted & (torch.arange(k)[None, :] < (ids > 0).sum(dim=1, keepdim=True))
     if not torch.equal(ids > 0, wanted):
         raise RunError(f"{name}: it ranked fewer or more items than there are candidates")
     # Fillers (0) get ids of their own, below zero, so that only real ids can collide.

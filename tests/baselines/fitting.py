@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,14 @@ class Silent:
     def note(self, text: str) -> None: ...
 
 
+_CACHES = tempfile.TemporaryDirectory()
+
+
 def context(split: Split, seed: int = 0) -> FitContext:
-    """What the harness would hand a method; nothing is cached."""
+    """What the harness would hand a method; nothing is in its cache."""
     return FitContext(
         seed=seed,
-        cache=Path("/nonexistent"),
+        cache=Path(tempfile.mkdtemp(dir=_CACHES.name)),
         validate=NextItem(NextItemSettings()).validator(split, "exclude"),
         progress=Silent(),
     )

@@ -1,7 +1,12 @@
+import json
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.errors import UserError
-from benchmark.schema import ITEM, Feature, FeatureKind, FeatureSchema, IdMap
+from benchmark.schema import ITEM, Feature, FeatureKind, FeatureSchema, IdMap, number
 
 ITEMS = Feature(ITEM, FeatureKind.ID, 7)
 STARS = Feature("rating", FeatureKind.CATEGORY, 2, labels=("bad", "good"))
@@ -51,3 +56,43 @@ def test_ids_start_at_one():
             ids.to_external(outside)
     with pytest.raises(ValueError, match="twice"):
         IdMap(["a", "a"])
+
+
+PRICE = number("price", (0.0, 1.5, 10.0), derived=True)
+
+
+def test_a_number_is_known_by_its_bucket():
+    values = np.array([-np.inf, -1.0, 0.0, 1.4, 1.5, 9.9, 10.0, np.inf, np.nan])
+    assert PRICE.bucket(values).tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 0]
+    assert PRICE.cardinality == 4
+
+
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=20))
+def test_buckets_keep_the_order_of_numbers(values):
+    ascending = PRICE.bucket(np.sort(np.array(values)))
+    assert (np.diff(ascending) >= 0).all()
+    assert ascending.min() >= 1
+    assert ascending.max() <= PRICE.cardinality
+
+
+def test_numbers_and_derived_features_survive_json():
+    schema = FeatureSchema((ITEMS, PRICE, GENRES))
+    again = FeatureSchema.from_json(json.loads(json.dumps(schema.to_json())))
+    assert again == schema
+    assert again.given == FeatureSchema((ITEMS, GENRES))
+    moved = number("price", (0.0, 1.5, 11.0), derived=True)
+    assert FeatureSchema((ITEMS, moved, GENRES)).fingerprint() != schema.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("kind", "cardinality", "edges"),
+    [
+        (FeatureKind.NUMBER, 2, (1.0, 1.0)),
+        (FeatureKind.NUMBER, 3, (2.0, 1.0)),
+        (FeatureKind.NUMBER, 2, ()),
+        (FeatureKind.CATEGORY, 2, (1.0,)),
+    ],
+)
+def test_edges_that_cannot_be(kind, cardinality, edges):
+    with pytest.raises(ValueError, match="'x'"):
+        Feature("x", kind, cardinality, edges=edges)

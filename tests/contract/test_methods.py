@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import torch
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.splits import Split, split_last
-from benchmark.protocols import CandidateRanker, FitContext, Method
-from benchmark.registrations import METHODS
+from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, Method
+from benchmark.registrations import ENCODERS, METHODS
 from benchmark.registry import load
 from benchmark.tasks.config import NextItemSettings
-from benchmark.tasks.next_item import NextItem
+from benchmark.tasks.next_item import STRAYS, NextItem
 from benchmark.types import FitReport
 from tests.world import randomise_tests
 from userllm.corpus import corpus
@@ -41,7 +42,6 @@ TINY: dict[str, dict[str, Any]] = {
         "optimizer": FAST,
     },
     "user_llm": {
-        "encoder": ENCODER,
         "language_model": LANGUAGE,
         "fusion": {"heads": 4},
         "align": {"steps": 80, "batch_size": 20, "distractors": 2},
@@ -54,6 +54,7 @@ TINY: dict[str, dict[str, Any]] = {
         },
     },
 }
+ENCODER_SETTINGS = {name: TINY[name] for name in ENCODERS}
 DEFAULT = [name for name in METHODS if METHODS[name].in_default]
 
 
@@ -66,7 +67,12 @@ class Quiet:
 
 
 def fit(
-    name: str, split: Split, cache: Path, seed: int = 0, settings: dict[str, Any] | None = None
+    name: str,
+    split: Split,
+    cache: Path,
+    seed: int = 0,
+    settings: dict[str, Any] | None = None,
+    encoders: Mapping[str, dict[str, Any]] = ENCODER_SETTINGS,
 ) -> tuple[Any, FitReport]:
     entry = METHODS[name]
     for module in entry.requires:
@@ -81,8 +87,22 @@ def fit(
         validate=task.validator(split, "include"),
         progress=Quiet(),
     )
+    if entry.uses_encoder:
+        context = replace(context, encoder=build_encoder(model, split, context, encoders))
     torch.manual_seed(seed)
     return method, method.fit(split.train, context)
+
+
+def build_encoder(
+    settings: Any, split: Split, context: FitContext, encoders: Mapping[str, dict[str, Any]]
+) -> BuiltEncoder:
+    entry = ENCODERS[settings.encoder]
+    for module in entry.requires:
+        pytest.importorskip(module, reason=f"{settings.encoder} needs {module}")
+    own = load(entry.settings).model_validate(encoders[settings.encoder])  # type: ignore[attr-defined]
+    build: Any = entry.load()
+    built: BuiltEncoder = build(split.train, own, context, settings.pretrained)
+    return built
 
 
 def validation(method: CandidateRanker, split: Split, world: Dataset, batch_size: int = 128) -> Any:
@@ -152,6 +172,17 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("user_llm", {"strategy": "enc"}),
     ("user_llm", {"strategy": "proj", "projector": {"latents": 2}}),
     ("user_llm", {"fusion": {"kind": "soft_prompt"}}),
+    ("user_llm", {"encoder": "dual_encoder"}),
+    ("user_llm", {"encoder": "bert4rec", "projector": {"latents": 2}}),
+    ("user_llm", {"encoder": "bert4rec", "fusion": {"kind": "soft_prompt"}}),
+    ("user_llm_prior", {"encoder": "dual_encoder", "freeze_encoder": True}),
+    ("user_llm", {"pretrained": False}),
+    ("user_llm", {"recent_as_text": 2, "gradient_checkpointing": True}),
+    ("user_llm", {"loss": "token"}),
+    ("user_llm", {"decoding": "top_k"}),
+    ("user_llm", {"decoding": "beam", "beams": 12}),
+    ("user_llm_item_head", {}),
+    ("user_llm_free", {"beams": 3}),
     ("text_prompt", {"strategy": "lora", "lora_rank": 2, "fields": ["rating"]}),
 ]
 
@@ -162,16 +193,20 @@ def test_other_settings_train_and_rank(
 ) -> None:
     short: dict[str, Any] = {
         "language_model": {**LANGUAGE, "epochs": 1},
-        "encoder": {**ENCODER, "fit": {**FIT, "epochs": 1}},
         "align": {"steps": 3, "batch_size": 20},
         "tune": {"targets": 300, "windows": 8, "looks": 1},
     }
     if name == "text_prompt":
         short = {"language_model": short["language_model"], "targets": 300, "looks": 1}
-    method, report = fit(name, world_split, tmp_path, settings={**short, **changes})
+    encoders = {n: {**s, "fit": {**FIT, "epochs": 1}} for n, s in ENCODER_SETTINGS.items()}
+    method, report = fit(
+        name, world_split, tmp_path, settings={**short, **changes}, encoders=encoders
+    )
     found = validation(method, world_split, world)
-    assert found.examples["target_logprob"].null_count() == 0
-    frozen = changes.get("strategy", "full") != "full"
+    scored = changes.get("decoding", "exact") == "exact" and name != "user_llm_free"
+    assert (found.examples["target_logprob"].null_count() == 0) == scored
+    assert (STRAYS in found.metrics) == (name == "user_llm_free")
+    frozen = changes.get("strategy", "full") != "full" or changes.get("freeze_encoder", False)
     assert (report.trained_parameters < report.parameters) == frozen
 
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.tiny_model import LENGTH, TITLES, make_histories
+from tests.tiny_model import LENGTH, TITLES, make_catalog, make_histories
 from userllm.config import UserLLMSettings
+from userllm.decoding import beam_search, catalogue_log_probs, top_k
+from userllm.likelihoods import item_likelihood
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.trie import TitleTrie
@@ -29,7 +31,7 @@ def build(encoder: UserEncoder, llm: LanguageModel, variant: str) -> UserLLM:
     torch.manual_seed(3)
     fields = {"query": "Next:", **VARIANTS[variant]}
     fields["fusion"] = {"heads": 2, **fields.get("fusion", {})}  # type: ignore[dict-item]
-    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields)).eval()
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
     for name, weight in model.named_parameters():
         if "gate" in name or "recency" in name:
             torch.nn.init.uniform_(weight, 0.3, 1.0)
@@ -92,6 +94,34 @@ def test_exact_ranking_equals_scoring_every_title_alone(
     torch.testing.assert_close(exact.exp().sum(1), torch.ones(2), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("piece", [1, 3])
+def test_pieces_of_the_trie_say_what_the_whole_says(
+    model: UserLLM, trie: TitleTrie, piece: int
+) -> None:
+    with torch.inference_mode():
+        prompt, _ = model.ask(make_histories([LENGTH, 0, 2]))
+        whole = catalogue_log_probs(model.llm, trie, prompt)
+        for at_once in (1, 1000):
+            cut = catalogue_log_probs(
+                model.llm, trie, prompt, piece=piece, positions_at_once=at_once
+            )
+            torch.testing.assert_close(cut, whole, atol=1e-4, rtol=0)
+
+
+def test_searches_find_the_first_of_exact(model: UserLLM, trie: TitleTrie) -> None:
+    histories = make_histories([LENGTH, 1, 0, 3])
+    exclude = torch.zeros(4, trie.num_items + 1, dtype=torch.bool)
+    exclude[0, histories.features["item"][0]] = True
+    with torch.inference_mode():
+        exact = model.catalogue_log_probs(trie, histories).masked_fill(exclude, -torch.inf)
+        prompt = model.ask(histories)[0]
+        found = top_k(model.llm, trie, prompt, 3, exclude, at_once=2)
+        beam = beam_search(model.llm, trie, prompt, 3, exclude, width=trie.num_items)
+    for got in (found, beam):
+        torch.testing.assert_close(got.log_probs, exact.topk(3).values, atol=1e-4, rtol=0)
+        torch.testing.assert_close(exact.gather(1, got.ids), got.log_probs, atol=1e-4, rtol=0)
+
+
 def test_training_scores_what_ranking_ranks(model: UserLLM, trie: TitleTrie) -> None:
     histories = make_histories([LENGTH, 4])
     positions = torch.tensor([[5, 2, 0], [3, 1, 0]])
@@ -99,7 +129,7 @@ def test_training_scores_what_ranking_ranks(model: UserLLM, trie: TitleTrie) -> 
     kept = torch.tensor([[True, True, True], [True, False, True]])
     with torch.inference_mode():
         context = model.context(model.encoder(histories), histories.mask, positions)
-        got = model.title_log_probs(trie, context, items, kept)
+        got = item_likelihood(model, context, model.query, items, kept)
         for view in range(3):
             cut = histories.mask & (torch.arange(LENGTH) <= positions[:, view : view + 1])
             features = {
@@ -130,7 +160,7 @@ def test_with_a_silent_language_model_the_prior_is_the_encoder(
     encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
 ) -> None:
     fields = {"fusion": {"heads": 2}, "encoder_prior": True}
-    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields)).eval()
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
     histories = make_histories([LENGTH, 3])
     with torch.inference_mode():
         said = model.catalogue_log_probs(trie, histories).exp()
@@ -145,7 +175,7 @@ def test_training_scores_what_ranking_ranks_with_a_prior(
     encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
 ) -> None:
     fields = {"fusion": {"heads": 2}, "encoder_prior": True}
-    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields)).eval()
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
     assert model.volume is not None
     torch.nn.init.constant_(model.volume, 0.1)
     histories, items = make_histories([LENGTH, 3]), torch.tensor([[4], [9]])
@@ -155,6 +185,6 @@ def test_training_scores_what_ranking_ranks_with_a_prior(
         prior = model.prior(trie, encoder.embed(histories))
         context = model.context(states, histories.mask, last)
         kept = torch.ones_like(items, dtype=torch.bool)
-        got = model.title_log_probs(trie, context, items, kept, prior)
+        got = item_likelihood(model, context, model.query, items, kept, prior)
         exact = model.catalogue_log_probs(trie, histories).gather(1, items)
     torch.testing.assert_close(got, exact, atol=1e-4, rtol=0)

@@ -3,24 +3,33 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.tiny_model import make_histories
+from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
 from userllm.fusion import CrossAttentionFusion, UserContext
+from userllm.likelihoods import item_likelihood
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.trie import TitleTrie
 from userllm.user_encoder import UserEncoder
 
+SETTINGS = UserLLMSettings.model_validate({"fusion": {"heads": 2}})
+
 
 @pytest.fixture
 def model(encoder: UserEncoder, llm: LanguageModel) -> UserLLM:
-    return UserLLM(encoder, llm, UserLLMSettings.model_validate({"fusion": {"heads": 2}})).eval()
+    return UserLLM(encoder, llm, SETTINGS, make_catalog()).eval()
 
 
 def context_of(model: UserLLM, seed: int = 0) -> UserContext:
     histories = make_histories([3, 6], seed)
     last = histories.lengths.unsqueeze(1) - 1
     return model.context(model.encoder(histories), histories.mask, last)
+
+
+def open_gates(model: UserLLM) -> None:
+    assert model.fusion is not None
+    for block in model.fusion.blocks:
+        torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
 
 
 TOKENS = torch.tensor([[5, 9, 30, 7], [8, 2, 2, 40]])
@@ -38,8 +47,7 @@ def test_an_open_gate_lets_the_user_through_and_closing_takes_it_away(model: Use
     names = list(model.llm.model.state_dict())
     plain = model.llm.model(input_ids=TOKENS).logits
     assert model.fusion is not None
-    for block in model.fusion.blocks:
-        torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
+    open_gates(model)
     read = []
     for seed in (0, 1):
         context = context_of(model, seed)
@@ -49,6 +57,34 @@ def test_an_open_gate_lets_the_user_through_and_closing_takes_it_away(model: Use
     assert not torch.allclose(read[0], read[1], atol=1e-3)
     assert torch.equal(model.llm.model(input_ids=TOKENS).logits, plain)
     assert list(model.llm.model.state_dict()) == names
+
+
+def test_without_a_view_every_token_reads_the_first(model: UserLLM) -> None:
+    assert model.fusion is not None
+    open_gates(model)
+    histories = make_histories([3, 6])
+    views = torch.stack([histories.lengths - 1, torch.zeros(2, dtype=torch.long)], dim=1)
+    states = model.encoder.encode(histories).states
+    context = model.context(states, histories.mask, views)
+    read = []
+    for view in (None, torch.zeros_like(TOKENS), torch.ones_like(TOKENS)):
+        with model.fusion.attend(model.llm, context, view):
+            read.append(model.llm.model(input_ids=TOKENS).logits)
+    torch.testing.assert_close(read[0], read[1])
+    assert not torch.allclose(read[0], read[2], atol=1e-3)
+
+
+def test_texts_of_a_user_stand_in_rows_next_to_each_other(model: UserLLM) -> None:
+    assert model.fusion is not None
+    open_gates(model)
+    context = context_of(model)
+    three = torch.cat([TOKENS, TOKENS.flip(1), TOKENS + 3])  # Rows user 0, 1, 0, 1, 0, 1.
+    rows = torch.tensor([0, 2, 4, 1, 3, 5])
+    with model.fusion.attend(model.llm, context):
+        together = model.llm.model(input_ids=three[rows]).logits
+        for text in range(3):
+            alone = model.llm.model(input_ids=three[2 * text : 2 * text + 2]).logits
+            torch.testing.assert_close(together[[text, 3 + text]], alone)
 
 
 def test_hooks_are_removed_when_the_model_fails(model: UserLLM) -> None:
@@ -75,8 +111,7 @@ def test_the_query_must_be_short(encoder: UserEncoder, llm: LanguageModel) -> No
 
 def test_a_view_sees_no_event_after_its_position(model: UserLLM, trie: TitleTrie) -> None:
     assert model.fusion is not None
-    for block in model.fusion.blocks:
-        torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
+    open_gates(model)
     histories = make_histories([6])
     states = model.encoder(histories)
     later = states.clone()
@@ -84,7 +119,9 @@ def test_a_view_sees_no_event_after_its_position(model: UserLLM, trie: TitleTrie
     positions, items = torch.tensor([[2, 4]]), torch.tensor([[6, 6]])
     kept = torch.ones_like(items, dtype=torch.bool)
     scores = [
-        model.title_log_probs(trie, model.context(s, histories.mask, positions), items, kept)
+        item_likelihood(
+            model, model.context(s, histories.mask, positions), model.query, items, kept
+        )
         for s in (states, later)
     ]
     torch.testing.assert_close(scores[0][0, 0], scores[1][0, 0])

@@ -5,12 +5,12 @@ import copy
 import pytest
 import torch
 
-from tests.tiny_model import make_histories
+from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.stages import Tuning
-from userllm.trainable import STRATEGIES, apply_strategy, trained_parameters
+from userllm.trainable import STRATEGIES, apply_strategy, trained_parameters, with_lora
 from userllm.trie import TitleTrie
 from userllm.user_encoder import UserEncoder
 
@@ -38,7 +38,7 @@ def test_exactly_the_promised_parameters_move(
     strategy: str, encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
 ) -> None:
     settings = UserLLMSettings.model_validate({"fusion": {"heads": 2}, "strategy": strategy})
-    model = UserLLM(encoder, llm, settings).train()
+    model = UserLLM(encoder, llm, settings, make_catalog()).train()
     apply_strategy(strategy, llm, encoder, model.bridge(), rank=2)
     for name, weight in model.named_parameters():
         if "gate" in name:
@@ -47,7 +47,7 @@ def test_exactly_the_promised_parameters_move(
     trained = [p for p in model.parameters() if p.requires_grad]
     assert trained_parameters(model) == sum(p.numel() for p in trained)
     optimizer = torch.optim.SGD(trained, lr=0.5)
-    learner = Tuning(model, trie, positions=3)
+    learner = Tuning(model, positions=3)
     for _ in range(2):  # LoRA's first matrix only moves once its second has left zero.
         optimizer.zero_grad()
         learner.training_loss(make_histories([6, 5])).backward()
@@ -70,3 +70,15 @@ def test_lora_starts_as_the_model_it_adapts(
     plain = llm.model(input_ids=tokens).logits
     apply_strategy("lora", llm, encoder, [], rank=2)
     torch.testing.assert_close(llm.model(input_ids=tokens).logits, plain)
+
+
+def test_lora_a_second_time_goes_on_with_the_same_matrices(llm: LanguageModel) -> None:
+    model = with_lora(llm.model, 2)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.ones_(weight)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    again = with_lora(model, 2)
+    assert list(again.state_dict()) == list(before)
+    assert all(torch.equal(weight, before[name]) for name, weight in again.state_dict().items())
+    assert all(w.requires_grad == ("lora" in n) for n, w in again.named_parameters())

@@ -1,17 +1,29 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmark.types import StageReport
+from tests.tiny_model import make_catalog, make_histories
 from userllm.cache import cached_stage, stage_key
-from userllm.config import OptimizerSettings
-from userllm.training import Stage, run_stage, train_mode
+from userllm.config import OptimizerSettings, UserLLMSettings
+from userllm.embedded import _NextToken
+from userllm.llm import LanguageModel
+from userllm.model import UserLLM
+from userllm.objectives import NextEventObjective
+from userllm.recompute import checkpoint_activations
+from userllm.stages import Alignment, Tuning
+from userllm.trainable import apply_strategy
+from userllm.training import Stage, precision, run_stage, train_mode
+from userllm.trie import TitleTrie
+from userllm.user_encoder import UserEncoder
 
 
 class Quiet:
@@ -163,3 +175,142 @@ def test_frozen_parts_stay_in_evaluation_mode() -> None:
     assert noisy.training
     assert noisy.learning[1].training
     assert not noisy.frozen[1].training
+
+
+def test_accumulated_batches_are_one_step_of_their_mean() -> None:
+    generator = torch.Generator().manual_seed(3)
+    data = torch.randn(40, 6, generator=generator)
+    slopes = []
+    for accumulate in (1, 2):
+        line = Line()
+        optimizer = OptimizerSettings(learning_rate=0.1, accumulate=accumulate)
+        batches = itertools.cycle(data.view(20 * accumulate, -1))
+        report = run_stage(line, stage(batches=batches, steps=20, optimizer=optimizer), Quiet())
+        assert report.steps == 20
+        slopes.append(line.slope.item())
+    assert slopes[0] == pytest.approx(slopes[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("chosen", ["fp32", "bf16"])
+def test_the_gradient_is_clipped(chosen: str) -> None:
+    class Steep(Line):
+        def training_loss(self, batch: Tensor) -> Tensor:
+            return 1000 * super().training_loss(batch)
+
+    steep = Steep()
+    optimizer = OptimizerSettings(clip=0.5, learning_rate=0.1, precision=chosen)  # type: ignore[arg-type]
+    run_stage(steep, stage(steps=3, optimizer=optimizer), Quiet())
+    assert steep.slope.grad is not None
+    assert steep.slope.grad.norm().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_precision_is_that_of_the_device() -> None:
+    assert precision(OptimizerSettings(), "cpu") == "32-true"
+    assert precision(OptimizerSettings(precision="bf16"), "cpu") == "bf16-mixed"
+    assert precision(OptimizerSettings(precision="fp32"), "gpu") == "32-true"
+
+
+class Graded(nn.Module):
+    """Trains nothing of what it wraps, but keeps losses and gradients."""
+
+    def __init__(self, learner: nn.Module) -> None:
+        super().__init__()
+        self.learner = learner
+        self.losses: list[Tensor] = []
+
+    def training_loss(self, batch: Any) -> Tensor:
+        torch.manual_seed(4)
+        loss = self.learner.training_loss(batch)  # type: ignore[operator]
+        self.losses.append(loss.detach())
+        return loss
+
+    def gradients(self) -> dict[str, Tensor]:
+        return {n: p.grad for n, p in self.learner.named_parameters() if p.grad is not None}
+
+
+def gradients_of(learner: nn.Module, batch: Any, chosen: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss and gradients of one batch, by way of a stage that leaves the weights as they are."""
+    before = copy.deepcopy(learner.state_dict())
+    graded = Graded(learner)
+    optimizer = OptimizerSettings(precision=chosen, clip=1e9)
+    run_stage(graded, stage(batches=itertools.repeat(batch), steps=1, optimizer=optimizer), Quiet())
+    learner.load_state_dict(before)
+    return graded.losses[0], graded.gradients()
+
+
+def learners(encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie) -> dict[str, nn.Module]:
+    settings = UserLLMSettings.model_validate({"fusion": {"heads": 2}})
+    model = UserLLM(encoder, llm, settings, make_catalog())
+    assert model.fusion is not None
+    for block in model.fusion.blocks:
+        nn.init.constant_(block.attention_gate, 0.1)  # type: ignore[arg-type]
+        nn.init.constant_(block.feed_gate, 0.1)  # type: ignore[arg-type]
+    return {
+        "encoder": NextEventObjective(encoder, 0.1),
+        "tune": Tuning(model, 3),
+        "align": Alignment(model, settings.align.noise),
+        "next_token": _NextToken(llm.model),
+    }
+
+
+BATCHES: dict[str, Any] = {
+    "encoder": make_histories([3, 6, 5]),
+    "tune": make_histories([3, 6, 2]),
+    "align": torch.tensor([[2, 1], [7, 4], [5, 9]]),
+    "next_token": torch.tensor([[5, 9, 30, 7], [8, 2, -1, -1]]),
+}
+
+
+@pytest.mark.parametrize("name", list(BATCHES))
+def test_bf16_gives_32_bit_losses_and_gradients_near_those_of_32(
+    name: str, encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
+) -> None:
+    learner = learners(encoder, llm, trie)[name]
+    whole, exact = gradients_of(learner, BATCHES[name], "fp32")
+    half, rough = gradients_of(learner, BATCHES[name], "bf16")
+    assert half.dtype == torch.float32
+    assert half.item() != whole.item()
+    assert half.item() == pytest.approx(whole.item(), rel=0.05)
+    assert exact.keys() == rough.keys()
+    assert exact
+    assert all(grad.dtype == torch.float32 for grad in rough.values())
+    flat = [torch.cat([grads[n].flatten() for n in exact]) for grads in (exact, rough)]
+    assert torch.cosine_similarity(*flat, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("strategy", ["full", "lora", "enc", "proj"])
+@pytest.mark.parametrize("name", ["tune", "align"])
+def test_gradient_checkpointing_changes_no_gradient(
+    name: str, strategy: str, encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie
+) -> None:
+    learner = learners(encoder, llm, trie)[name]
+    model: UserLLM = learner.model  # type: ignore[assignment]
+    apply_strategy(strategy, llm, encoder, model.bridge(), rank=2)
+    assert model.fusion is not None
+    called = []
+    for layer in llm.layers():
+        layer.self_attn.register_forward_hook(lambda *_: called.append(1))  # type: ignore[union-attr]
+    results = []
+    for blocks in (None, [], model.fusion.blocks):
+        called.clear()
+        checkpoint_activations(llm, blocks is not None, blocks or [])
+        results.append(gradients_of(learner, BATCHES[name], "fp32"))
+        assert len(called) == len(llm.layers()) * (1 if blocks is None else 2)
+    checkpoint_activations(llm, False, model.fusion.blocks)
+    (loss, plain), *others = results
+    for other, again in others:
+        assert torch.equal(loss, other)
+        assert plain.keys() == again.keys()
+        assert all(torch.equal(plain[n], again[n]) for n in plain)
+    assert all("forward" not in vars(module) for module in llm.layers())
+    assert any(grad.abs().sum() > 0 for grad in plain.values())
+
+
+def test_a_cache_is_written_once_under_gradient_checkpointing(llm: LanguageModel) -> None:
+    tokens = torch.tensor([[5, 9, 30]])
+    expected = llm.model(input_ids=tokens, use_cache=True)
+    checkpoint_activations(llm, True)
+    found = llm.model(input_ids=tokens, use_cache=True)
+    found.logits.sum().backward()
+    assert found.past_key_values.get_seq_length() == 3
+    assert torch.equal(found.logits, expected.logits)

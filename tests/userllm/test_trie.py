@@ -62,11 +62,8 @@ def test_only_branching_nodes_and_the_way_to_them_are_kept() -> None:
     trie = build_trie([[1, 2, 3], [1, 2, 4], [5, 6]], END)
     assert trie.token.tolist() == [-1, 1, 2]
     assert trie.depth.tolist() == [0, 1, 2]
-    assert trie.ancestors.tolist() == [
-        [True, False, False],
-        [True, True, False],
-        [True, True, True],
-    ]
+    assert trie.stop.tolist() == [3, 3, 3]
+    assert trie.branch.tolist() == [0, 2, 2]
 
 
 @pytest.mark.parametrize("titles", [[], [[1, END]]])

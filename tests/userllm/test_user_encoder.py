@@ -1,10 +1,18 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
+from benchmark.data.splits import Split
+from benchmark.errors import UserError
+from benchmark.schema import FeatureSchema, number
 from benchmark.types import HistoryBatch
-from tests.tiny_model import make_histories
+from tests.tiny_model import LENGTH, WIDTH, make_histories
+from tests.userllm.test_training import Quiet
+from userllm.config import TransformerSettings, UserEncoderSettings
 from userllm.objectives import NextEventObjective
+from userllm.pretraining import new_encoder, pretrain
 from userllm.user_encoder import UserEncoder
 
 
@@ -85,3 +93,63 @@ def test_training_loss_falls_and_reaches_every_table(encoder: UserEncoder) -> No
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in objective.parameters())
+
+
+def test_a_near_miss_in_a_number_costs_less_than_a_far_one(schema: FeatureSchema) -> None:
+    with_price = FeatureSchema((*schema.features, number("price", (1.0, 2.0, 5.0, 9.0))))
+    size = TransformerSettings(width=WIDTH, layers=1, heads=2, dropout=0.0)
+    encoder = UserEncoder(with_price, size, LENGTH)
+    objective = NextEventObjective(encoder, auxiliary=0.5)
+    head = objective.heads["price"]
+    states = torch.zeros(1, encoder.width)
+    losses = []
+    for said in range(5):
+        with torch.no_grad():
+            head.bias.copy_(4.0 * nn.functional.one_hot(torch.tensor(said), 5))  # type: ignore[operator]
+        found = objective.feature_losses(states, targets(price=2))
+        losses.append(found["price"].item())
+    assert losses[1] < losses[0]
+    assert losses[1] < losses[2] < losses[3] < losses[4]
+    many = objective.feature_losses(states.repeat(2, 1), targets(price=2, more=0))
+    assert many["price"].item() == pytest.approx(losses[4])
+    assert "price" not in objective.feature_losses(states, targets(price=0))
+
+
+def targets(price: int, more: int | None = None) -> dict[str, torch.Tensor]:
+    prices = torch.tensor([price] if more is None else [price, more])
+    ones = torch.ones_like(prices)
+    return {
+        "item": ones,
+        "rating": ones,
+        "genres": torch.zeros(len(ones), 3).long(),
+        "price": prices,
+    }
+
+
+def test_derived_features_are_read_only_where_asked_for(world_split: Split) -> None:
+    log = world_split.train.events
+    assert "gap" in log.schema.names
+
+    def read(features: tuple[str, ...] | None) -> tuple[str, ...]:
+        encoder = new_encoder(log, UserEncoderSettings(features=features), seed=0)
+        return tuple(encoder.embedding.tables)
+
+    assert read(None) == ("item", "rating", "year", "genres")
+    assert read(("gap", "rating")) == ("item", "rating", "gap")
+    assert read(()) == ("item",)
+    with pytest.raises(UserError, match=r"unknown feature 'gaps'.*'gap'"):
+        read(("gaps",))
+
+
+def test_a_time_gap_is_learnt_as_any_other_feature(world_split: Split) -> None:
+    settings = UserEncoderSettings.model_validate(
+        {
+            "features": ["gap"],
+            "transformer": {"width": 16, "layers": 1},
+            "fit": {"history": 8, "epochs": 0.5, "looks": 0},
+        }
+    )
+    encoder = new_encoder(world_split.train.events, settings, seed=0)
+    before = encoder.embedding.weight("gap").clone()
+    pretrain(encoder, world_split.train.events, settings, seed=0, progress=Quiet())
+    assert not torch.equal(before[1:], encoder.embedding.weight("gap")[1:])

@@ -28,9 +28,16 @@ def catalogue_cross_entropy(
     Returns:
         Scalar, in nats.
     """
-    return _CatalogueCrossEntropy.apply(  # type: ignore[no-untyped-call]
-        states, table, targets, bias, rows
-    )
+    offset = None if bias is None else full_precision(bias)
+    with torch.autocast(states.device.type, enabled=False):
+        return _CatalogueCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            full_precision(states), full_precision(table), targets, offset, rows
+        )
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """At least 32 bits of what autocast may have computed in 16: losses are sums of many terms."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class _CatalogueCrossEntropy(torch.autograd.Function):
@@ -76,7 +83,8 @@ class _CatalogueCrossEntropy(torch.autograd.Function):
 
 def catalogue_log_probs(states: Tensor, table: Tensor, bias: Tensor | None = None) -> Tensor:
     """Log-probabilities `[B, N + 1]` of the items; column 0 (padding) is minus infinity."""
-    logits = states @ table.T
+    with torch.autocast(states.device.type, enabled=False):
+        logits = full_precision(states) @ full_precision(table).T
     if bias is not None:
         logits = logits + bias
     padding = torch.zeros_like(logits, dtype=torch.bool)

@@ -64,7 +64,8 @@ def test_ml_100k():
     )
     assert not data.has_repeats
     assert data.facts["duplicate_texts"] == 18
-    assert data.events.schema.names == ("item", "rating", "year", "genres")
+    assert data.events.schema.given.names == ("item", "rating", "year", "genres")
+    assert data.events.schema.names[4:] == ("gap",)
     assert data.events.schema["genres"].cardinality == 18
     assert data.events.columns["rating"].min() == 1
     assert (data.catalog.columns["year"][1:] == 0).sum() == 1

@@ -143,3 +143,25 @@ class HistoryText:
             visible=real.unsqueeze(1),
             positions=places.expand(len(rows), -1),
         )
+
+    def leads(self, histories: HistoryBatch, latest: Tensor, count: int) -> Tensor:
+        """The most recent items as text and the query behind them, for some views.
+
+        Args:
+            histories: `B` users.
+            latest: `LongTensor[B, P]` place of the latest event that each view knows; below 0
+                where it knows none.
+            count: Most items written.
+
+        Returns:
+            `LongTensor[B, P, G]` tokens, filled up with -1 at the front.
+        """
+        rows = []
+        for lines, places in zip(self.lines(histories), latest.tolist(), strict=True):
+            for place in places:
+                tokens = list(self.begin)
+                for line in lines[max(0, place + 1 - count) : place + 1]:
+                    tokens += [*self.query, *line.title, *line.rest]
+                rows.append(torch.tensor([*tokens, *self.query]).flip(0))
+        filled = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
+        return filled.flip(1).view(*latest.shape, -1)

@@ -2,16 +2,11 @@ from __future__ import annotations
 
 import torch
 
-from baselines.history_text import HistoryText
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.types import Catalog, HistoryBatch
 from tests.tiny_model import LENGTH, TITLES, make_histories
-from userllm.decoding import (
-    branch_states,
-    catalogue_layout,
-    catalogue_log_probs,
-    choice_log_probs,
-)
+from userllm.decoding import catalogue_log_probs, choice_log_probs, read_prompt
+from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
 from userllm.trie import TitleTrie
 
@@ -60,9 +55,8 @@ def test_training_scores_what_ranking_ranks(
                 features = {n: v[row : row + 1, :cut] for n, v in batch.features.items()}
                 history = HistoryBatch(features, batch.mask[row : row + 1, :cut])
                 query = torch.tensor(text.query)
-                layout = catalogue_layout(trie, query, 1)
-                after = branch_states(llm, layout, text.prefix(history))
-                exact = catalogue_log_probs(llm, trie, after, len(query))
+                prompt = read_prompt(llm, query, 1, text.prefix(history))
+                exact = catalogue_log_probs(llm, trie, prompt)
                 item = packed.targets[number]
                 assert item == batch.features["item"][row, cut]
                 torch.testing.assert_close(got[number], exact[0, item].float(), atol=1e-4, rtol=0)

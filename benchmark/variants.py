@@ -1,0 +1,36 @@
+"""Variants: a method with some settings of its own, several of which may stand in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from benchmark.config import Layers
+from benchmark.settings import Nested, merge
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a run, before task and seed.
+
+    Attributes:
+        method: Its name.
+        settings: What it sets, by section; wins over everything that a user gives.
+        axes: What it is called in an ablation, axis → value.
+        features: Features that a data set must have for it.
+    """
+
+    method: str
+    settings: Mapping[str, Nested] = field(default_factory=dict)
+    axes: Mapping[str, str] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
+
+    def over(self, layers: Layers) -> Layers:
+        """The layers of a run with this variant's settings on top."""
+        return replace(layers, sets=merge(layers.sets, self.settings))
+
+    @property
+    def sections(self) -> set[str]:
+        """What it brings into a run: the sections that it sets, and the encoder that it names."""
+        named = {nested["encoder"] for nested in self.settings.values() if "encoder" in nested}
+        return {*self.settings, *named}

@@ -1,0 +1,52 @@
+"""The README's library example works as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from userllm.llm import LanguageModel
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def library_example() -> str:
+    section = README.read_text(encoding="utf-8").split("## Use it as a library\n")[1]
+    blocks = re.findall(r"```python\n(.*?)```", section.split("\n## ")[0], flags=re.DOTALL)
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+def test_the_library_example_runs(
+    llm: LanguageModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    llm.model.save_pretrained("path/to/model")
+    llm.tokenizer.save_pretrained("path/to/model")
+    capsys.readouterr()
+    names: dict[str, Any] = {}
+    exec(compile(library_example(), str(README), "exec"), names)
+    ranked = names["ranked"]
+    assert [len(row) for row in ranked] == [3, 3]
+    for row, history in zip(ranked, ({"b5", "b1"}, {"b6", "b3"}), strict=True):
+        assert not {item for item, _ in row} & history
+        assert [p for _, p in row] == sorted((p for _, p in row), reverse=True)
+    # The histories say so plainly that whoever learns from them must find it.
+    assert [row[0][0] for row in ranked] == ["b2", "b4"]
+    assert all(isinstance(text, str) for text in names["written"])
+    assert len(names["written"]) == 2
+    assert names["states"].shape == (2, names["model"].encoder.width)
+    assert torch.equal(names["again"].embed(names["new"]), names["states"])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert sorted(path.name for path in Path("my-user-llm").iterdir()) == [
+        "config.json",
+        "llm",
+        "model.safetensors",
+    ]

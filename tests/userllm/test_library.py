@@ -1,0 +1,172 @@
+"""The library's face: what it takes, what it gives back, what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import userllm
+from benchmark.errors import UserError
+from benchmark.schema import Feature, FeatureKind, FeatureSchema
+from tests.userllm.own_rows import ENCODER, HISTORIES, ITEMS, tiny_settings, tiny_user_llm
+from userllm.histories import build_catalog, build_log, infer_schema, read_batch
+from userllm.model import UserLLM
+
+
+def test_the_package_is_light_until_used() -> None:
+    code = (
+        "import sys, userllm, userllm.config; dir(userllm); "
+        "assert not {'torch', 'transformers', 'lightning'} & set(sys.modules); "
+        "from userllm import UserLLMSettings, UserError; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_exists() -> None:
+    assert set(userllm.__all__) <= set(dir(userllm))
+    for name in userllm.__all__:
+        assert getattr(userllm, name).__name__ == name
+    with pytest.raises(AttributeError, match="Nothing"):
+        _ = userllm.Nothing
+
+
+def test_lists_and_batches_rank_alike(llm) -> None:
+    model = tiny_user_llm(llm)
+    batch = read_batch(HISTORIES, model.schema, model.catalog)
+    assert model.rank(histories=HISTORIES, k=3) == model.rank(histories=batch, k=3)
+    assert torch.equal(model.embed(HISTORIES), model.encoder.embed(batch))
+
+
+def test_a_ranking_is_that_of_the_catalogue(llm) -> None:
+    model = tiny_user_llm(llm)
+    ranked = model.rank(histories=HISTORIES, k=99, exclude_seen=False)
+    exact = model.catalogue_log_probs(
+        model.trie, read_batch(HISTORIES, model.schema, model.catalog)
+    )
+    for row, own in zip(ranked, exact.tolist(), strict=True):
+        assert [item for item, _ in row] != list(ITEMS)  # in order of score, not of the catalogue
+        assert [score for _, score in row] == sorted((score for _, score in row), reverse=True)
+        told = dict(row)
+        assert [told[name] for name in ITEMS] == pytest.approx(own[1:])
+        assert sum(torch.tensor(list(told.values())).exp()) == pytest.approx(1)
+
+
+def test_seen_items_are_left_out_even_where_the_encoder_reads_no_further(llm) -> None:
+    model = tiny_user_llm(llm)
+    history = ["m1", "m2", "m3", "m4", "m5"]  # one more than the encoder reads
+    (row,) = model.rank(histories=[history], k=6)
+    assert [item for item, _ in row] == ["m6"]
+    short, long = model.embed([history[1:]]), model.embed([history])
+    assert torch.equal(short, long)
+
+
+def test_users_do_not_touch_each_other_and_an_empty_history_ranks(llm) -> None:
+    model = tiny_user_llm(llm)
+    together = model.rank(histories=[*HISTORIES, []], k=6)
+    for history, row in zip([*HISTORIES, []], together, strict=True):
+        (alone,) = model.rank(histories=[history], k=6)
+        assert [item for item, _ in alone] == [item for item, _ in row]
+        assert [s for _, s in alone] == pytest.approx([s for _, s in row], abs=1e-4)
+    assert model.rank(histories=[], k=3) == []
+
+
+def test_one_prompt_serves_all_and_each_may_have_its_own(llm) -> None:
+    model = tiny_user_llm(llm)
+    texts = model.generate(histories=HISTORIES, prompts="Next:", max_new_tokens=3)
+    assert texts == model.generate(
+        histories=HISTORIES, prompts=["Next:"] * len(HISTORIES), max_new_tokens=3
+    )
+    assert len(texts) == len(HISTORIES)
+    assert model.generate(histories=[], prompts="Next:") == []
+    with pytest.raises(UserError, match="1 prompts for 4 users"):
+        model.generate(histories=HISTORIES, prompts=["Next:"])
+
+
+def test_asking_changes_neither_mode_nor_random_numbers(llm) -> None:
+    model = tiny_user_llm(llm)
+    model.train()
+    model.llm.eval()
+    before = [module.training for module in model.modules()]
+    state = torch.get_rng_state()
+    model.rank(histories=HISTORIES)
+    model.embed(HISTORIES)
+    tiny_user_llm(llm)
+    assert [module.training for module in model.modules()] == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_fitting_learns_and_can_go_on(llm, capsys) -> None:
+    model = tiny_user_llm(llm)
+    ranked = model.rank(histories=HISTORIES)  # asking first must not stand in the way
+    stages = model.fit(HISTORIES)
+    assert [stage.name for stage in stages] == ["encoder", "align", "tune"]
+    assert model.rank(histories=HISTORIES) != ranked
+    assert not capsys.readouterr().err
+    log = build_log(HISTORIES, model.schema, model.catalog)
+    stages = model.fit(log, pretrain=False, progress=userllm.Printed())
+    assert [stage.name for stage in stages] == ["align", "tune"]
+    assert "tune: 100%, loss" in capsys.readouterr().err
+
+
+def test_the_same_seed_fits_alike(llm) -> None:
+    models = [tiny_user_llm(copy.deepcopy(llm)) for _ in range(2)]
+    for model in models:
+        model.fit(HISTORIES, seed=3)
+    assert models[0].rank(histories=HISTORIES) == models[1].rank(histories=HISTORIES)
+
+
+def test_an_encoder_of_ones_own_is_not_pretrained(llm, encoder, schema) -> None:
+    model = UserLLM.build(llm.model, llm.tokenizer, schema, encoder=encoder)
+    assert model.encoder is encoder
+    with pytest.raises(UserError, match="catalogue"):
+        model.fit([[1, 2]])
+    with pytest.raises(UserError, match="catalogue"):
+        model.rank(histories=[[1, 2]])
+
+
+def test_the_encoder_reads_the_features_it_is_told_to(llm) -> None:
+    schema = infer_schema(ITEMS, HISTORIES, gap_edges_seconds=(60.0,))
+    catalog = build_catalog(ITEMS, schema)
+    some = ENCODER.model_copy(update={"features": ("rating", "gap")})
+    models = [
+        UserLLM.build(llm.model, llm.tokenizer, schema, catalog=catalog,
+                      settings=tiny_settings(), encoder=settings)
+        for settings in (ENCODER, some)
+    ]  # fmt: skip
+    assert [model.encoder.schema.names for model in models] == [
+        ("item", "genres", "year", "rating"),
+        ("item", "rating", "gap"),
+    ]
+    assert models[1].embed(HISTORIES).shape == (4, 8)
+
+
+def test_parts_that_do_not_fit_are_refused(llm, encoder) -> None:
+    from transformers import BertConfig, BertModel
+
+    schema = infer_schema(ITEMS, HISTORIES)
+    catalog = build_catalog(ITEMS, schema)
+    bert = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+                                intermediate_size=8, vocab_size=9))  # fmt: skip
+    other = FeatureSchema((Feature("item", FeatureKind.ID, 3),))
+    for args, options, message in (
+        ((bert, llm.tokenizer, schema), {}, "BertModel is not a causal"),
+        ((llm.model, None, schema), {}, "tokenizer"),
+        (("/no/such/model", None, schema), {}, "no model there"),
+        ((llm.model, llm.tokenizer, other), {"catalog": catalog}, "6 items.*3"),
+        ((llm.model, llm.tokenizer, schema), {"encoder": encoder}, "feature 'item'"),
+        ((llm.model, llm.tokenizer, schema), {"settings": tiny_settings(query="a" * 99)}, "query"),
+    ):
+        with pytest.raises(UserError, match=message):
+            UserLLM.build(*args, **options)
+    model = tiny_user_llm(llm)
+    with pytest.raises(UserError, match="k=0"):
+        model.rank(histories=HISTORIES, k=0)
+    with pytest.raises(UserError, match="two events"):
+        model.fit([["m1"], []])
+    batch = read_batch([["m1"]], FeatureSchema((schema["item"],)), catalog)
+    with pytest.raises(UserError, match="lack feature 'genres'"):
+        model.rank(histories=batch)

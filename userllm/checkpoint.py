@@ -1,0 +1,259 @@
+"""A USER-LLM in a folder: JSON and safetensors, nothing that runs code when it is read.
+
+`config.json` holds settings, schema, catalogue and what the language model is; `model.safetensors`
+the encoder, the bridge and LoRA matrices; `llm/` the tokenizer and, where they are to be kept, the
+language model's own weights, as Hugging Face writes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from benchmark.errors import UserError
+from benchmark.schema import FeatureSchema
+from userllm import description
+from userllm.description import Description, LanguageModelFacts
+from userllm.event_encoder import EventEncoder
+from userllm.llm import LanguageModel
+from userllm.trainable import with_lora
+from userllm.user_encoder import UserEncoder
+
+if TYPE_CHECKING:
+    from userllm.model import UserLLM
+
+WEIGHTS = "model.safetensors"
+LLM = "llm"
+
+_LORA, _BASE = ".lora_", ".base_layer."
+
+
+def save(model: UserLLM, folder: str | Path, *, llm_weights: bool = True) -> None:
+    """Writes a model into a folder, whole or not at all; an earlier checkpoint is replaced.
+
+    Args:
+        model: Fitted or not.
+        folder: Made where it does not exist.
+        llm_weights: Whether to keep the language model's weights too. Without them `load` has to
+            be given the same language model; possible where it was not trained.
+
+    Raises:
+        UserError: The folder cannot be written or holds something else, or the language model's
+            weights are to be left out although nobody else has them.
+    """
+    place = Path(folder).expanduser()
+    own = model.llm.identity.startswith("embedded:")
+    if not llm_weights and (own or model.settings.strategy == "full"):
+        why = "it was made here" if own else "strategy=full trains it"
+        raise UserError(f"llm_weights=False would lose the language model: {why}")
+    if place.exists() and not (place.is_dir() and _is_free(place)):
+        raise UserError(f"{place} exists and is no USER-LLM checkpoint: choose another folder")
+    work = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+        _write(model, work / "new", llm_weights)
+        if place.exists():
+            place.rename(work / "old")
+        (work / "new").rename(place)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{place} cannot be written ({error})") from error
+    finally:
+        if work is not None:
+            if (work / "old").exists() and not place.exists():
+                (work / "old").rename(place)
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def load(
+    folder: str | Path,
+    *,
+    schema: FeatureSchema | None = None,
+    llm: Any = None,
+    encoder: EventEncoder | None = None,
+) -> UserLLM:
+    """Reads a model that `save` wrote; it ranks and writes as the saved one did, bit for bit.
+
+    Args:
+        folder: Where it is.
+        schema: The features of the histories it is to read; None = those it was made for.
+        llm: The language model of a checkpoint without its weights: a name, a path or a model.
+            LoRA matrices are put into the model that is given.
+        encoder: Gets the saved weights; needed where it is not the autoregressive encoder.
+
+    Raises:
+        UserError: No checkpoint, a damaged or a newer one, one of another schema, or a language
+            model or encoder that is missing or another one.
+    """
+    from userllm.model import UserLLM  # it imports this file
+
+    place = Path(folder).expanduser()
+    told = description.read(place)
+    if schema is not None:
+        description.check_schema(place, told.schema, schema)
+    tensors = _tensors(place / WEIGHTS)
+    language_model = _language_model(place, told, llm)
+    with torch.random.fork_rng(devices=[]):
+        if told.lora:
+            language_model.model = with_lora(language_model.model, told.settings.lora_rank)
+        built = _encoder(place, told, encoder)
+        model = UserLLM(built, language_model, told.settings, told.catalog)
+    model.schema, model.encoder_settings = told.schema, told.encoder.training
+    _fill(model, tensors, place / WEIGHTS)
+    return model.eval()
+
+
+def _is_free(place: Path) -> bool:
+    if not any(place.iterdir()):
+        return True
+    return (place / WEIGHTS).is_file() and description.is_checkpoint(place)
+
+
+def _write(model: UserLLM, folder: Path, llm_weights: bool) -> None:
+    folder.mkdir()
+    base = _base_state(model.llm.model)
+    with _quiet():
+        model.llm.tokenizer.save_pretrained(folder / LLM)
+        if llm_weights:
+            # A copy: writing takes tensors out of it.
+            model.llm.model.save_pretrained(folder / LLM, state_dict=dict(base))
+    save_file(_own_state(model), folder / WEIGHTS)
+    has_lora = any(_LORA in name for name in model.llm.model.state_dict())
+    description.write(folder, model, llm_weights, weights_digest(base), has_lora)
+
+
+def _own_state(model: UserLLM) -> dict[str, Tensor]:
+    """All that is not the language model's, and its LoRA matrices; each tensor a copy."""
+    # Of tensors that share memory each is written: the module that is filled shares them again.
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+        if not name.startswith("llm.") or _LORA in name
+    }
+
+
+def _base_state(model: Any) -> dict[str, Tensor]:
+    """The language model's own weights by their own names, LoRA left out."""
+    state = model.state_dict().items()
+    return {name.replace(_BASE, "."): value for name, value in state if _LORA not in name}
+
+
+def weights_digest(state: Mapping[str, Tensor]) -> str:
+    """A hash of names, shapes and a sample of the values: tells language models apart."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        values = state[name].detach().flatten()
+        sample = values[:: max(1, len(values) // 1000)].float().cpu().contiguous()
+        digest.update(f"{name} {tuple(state[name].shape)}".encode())
+        digest.update(sample.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _language_model(place: Path, told: Description, given: Any) -> LanguageModel:
+    from userllm.library import wrap_language_model  # imported by the model, as this file is
+
+    tokenizer = _tokenizer(place / LLM)
+    facts = told.llm
+    if facts.weights:
+        if given is not None:
+            raise UserError(f"{place} holds its language model: leave llm out")
+        return LanguageModel(_model(place / LLM, facts), tokenizer, facts.identity)
+    if given is None:
+        raise UserError(f"{place} is without its language model: give llm={facts.identity!r}")
+    llm = wrap_language_model(given, tokenizer)
+    state = llm.model.state_dict()
+    if any(_LORA in name for name in state):
+        raise UserError("llm already carries LoRA matrices: give it as it was first loaded")
+    llm.model.to(getattr(torch, facts.dtype))
+    if weights_digest(state) != facts.digest:
+        raise UserError(
+            f"{llm.identity} has not the weights of {facts.identity}, which {place} needs"
+        )
+    return LanguageModel(llm.model, tokenizer, facts.identity)
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    with _readable(folder):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _model(folder: Path, facts: LanguageModelFacts) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    with _readable(folder), _quiet():
+        return AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype="auto",
+            attn_implementation=facts.attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+
+
+def _encoder(place: Path, told: Description, given: EventEncoder | None) -> EventEncoder:
+    facts = told.encoder
+    if given is None:
+        if facts.transformer is None:
+            raise UserError(
+                f"{place} has an encoder {facts.kind!r}, which is not built here: give encoder="
+            )
+        return UserEncoder(facts.schema, facts.transformer, facts.history)
+    for name in ("width", "history"):
+        if getattr(given, name) != getattr(facts, name):
+            raise UserError(
+                f"encoder: {name}={getattr(given, name)}, but {getattr(facts, name)} in {place}"
+            )
+    description.check_schema(place, facts.schema, given.schema)
+    return given
+
+
+def _fill(model: UserLLM, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Puts tensors in their places; every place must get one, of its shape."""
+    places = {n: v for n, v in model.state_dict().items() if not n.startswith("llm.") or _LORA in n}
+    for what, names in (
+        ("lacks", places.keys() - tensors.keys()),
+        ("has too much:", tensors.keys() - places.keys()),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise UserError(f"{path} {what} {min(names)}{more}")
+    for name, value in tensors.items():
+        if value.shape != places[name].shape:
+            shapes = f"{tuple(value.shape)}, not {tuple(places[name].shape)}"
+            raise UserError(f"{path}: {name} has the shape {shapes}")
+    model.load_state_dict(dict(tensors), strict=False)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    with _readable(path):
+        return load_file(path)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Libraries raise dozens of kinds; each means "not to be read".
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path} is missing or damaged ({reason})") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps Hugging Face's progress bars away."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield

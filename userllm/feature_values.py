@@ -1,0 +1,95 @@
+"""Values of features as plain Python has them: which there are, and their indices."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.schema import ITEM, Feature, FeatureKind, IdMap
+
+_SHOWN = 12
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """As `benchmark.errors.unknown`, but a catalogue's names would not fit on a line."""
+    names = list(valid)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    shown = ", ".join(names[:_SHOWN]) + (f", ... ({len(names)})" if len(names) > _SHOWN else "")
+    return UserError(f"unknown {kind} {name!r}; {hint}valid: {shown}")
+
+
+def inferred_feature(name: str, values: Sequence[Any], *, of_item: bool) -> Feature:
+    """A feature whose values are those that occur, in their natural order.
+
+    Raises:
+        UserError: There is no value.
+    """
+    several = any(_is_several(value) for value in values)
+    each = [_as_labels(value) for value in values]
+    labels = tuple(sorted({label for row in each for label in row}, key=_natural))
+    if not labels:
+        raise UserError(f"feature {name!r} has no value anywhere: leave it out")
+    kind = FeatureKind.MULTI if several else FeatureKind.CATEGORY
+    width = max(len(row) for row in each) if several else 1
+    return Feature(name, kind, len(labels), of_item, width, labels)
+
+
+def _natural(label: str) -> tuple[float, str]:
+    try:
+        number = float(label)
+    except ValueError:
+        number = math.inf
+    return (number if math.isfinite(number) else math.inf), label
+
+
+def _is_several(value: Any) -> bool:
+    return isinstance(value, (list, tuple, set, frozenset))
+
+
+def _as_labels(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, (set, frozenset)):
+        return sorted(map(str, value))
+    return [str(each) for each in value if each is not None] if _is_several(value) else [str(value)]
+
+
+def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = None) -> np.ndarray:
+    """Indices `[n]`, or `[n, V]` of a multi-valued feature; 0 where a value is None.
+
+    Args:
+        feature: What its values may be: its labels, or 1 to its cardinality; or numbers.
+        values: One a row; a list, tuple or set of a multi-valued feature.
+        ids: Names of the values in the labels' stead.
+
+    Raises:
+        UserError: An unknown value, or too many in a row.
+    """
+    if feature.kind is FeatureKind.NUMBER:
+        try:
+            return feature.bucket(np.array([np.nan if v is None else v for v in values], float))
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{feature.name!r} must hold numbers ({error})") from error
+    names = feature.labels if ids is None else ids.external_ids
+    # Without names a value is its own index.
+    names = names or tuple(str(index) for index in range(1, feature.cardinality + 1))
+    index = {name: place for place, name in enumerate(names, start=1)}
+    codes = np.zeros((len(values), feature.width), dtype=np.int64)
+    for row, value in enumerate(values):
+        if _is_several(value) and feature.kind is not FeatureKind.MULTI:
+            raise UserError(f"{feature.name!r} has one value, not {value!r}")
+        labels = _as_labels(value)
+        if len(labels) > feature.width:
+            raise UserError(f"{feature.name!r} has more than {feature.width} values: {labels}")
+        for place, label in enumerate(labels):
+            if label not in index:
+                kind = ITEM if feature.name == ITEM else f"value of {feature.name!r}"
+                raise unknown_name(kind, label, names)
+            codes[row, place] = index[label]
+    return codes if feature.kind is FeatureKind.MULTI else codes[:, 0]

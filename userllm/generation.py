@@ -1,0 +1,230 @@
+"""Free text about users: Hugging Face's own `generate`, with each user attached to its prompt."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from userllm.fusion import UserContext
+from userllm.llm import LanguageModel
+
+if TYPE_CHECKING:
+    from userllm.model import UserLLM
+
+MAX_NEW_TOKENS = 64
+"""How long a text may become where no option says otherwise."""
+
+_OURS = {
+    "num_return_sequences": "there is one text for each prompt",
+    "return_dict_in_generate": "the result is text",
+}
+
+
+def generate(
+    model: UserLLM,
+    context: UserContext,
+    prompts: Sequence[str],
+    *,
+    seed: int | None = None,
+    **options: Any,
+) -> list[str]:
+    """Text that continues a prompt for each user.
+
+    Args:
+        model: The model that reads the users.
+        context: Of the `B` users, with one view each.
+        prompts: `B` texts.
+        seed: Of sampling; None draws from torch's global generator.
+        options: Any field of Hugging Face's `GenerationConfig`, as `max_new_tokens` (64 where
+            absent), `do_sample`, `temperature`, `num_beams`, `use_cache`.
+
+    Returns:
+        The new text alone, `B` of them.
+
+    Raises:
+        UserError: An unknown option or a bad value; not one prompt for each user; an empty prompt;
+            more tokens than the model has positions.
+    """
+    _check(options)
+    users = len(context.vectors)
+    if len(prompts) != users:
+        raise UserError(f"{len(prompts)} prompts for {users} users; one for each is needed")
+    llm = model.llm
+    rows = [llm.encode(prompt, begin=True) for prompt in prompts]
+    if not all(rows):
+        raise UserError("a prompt is empty, and the tokenizer has no token to begin a text with")
+    return [
+        llm.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        for row in continue_tokens(model, context, rows, seed=seed, **options)
+    ]
+
+
+def continue_tokens(
+    model: UserLLM,
+    context: UserContext,
+    rows: Sequence[Sequence[int]],
+    *,
+    seed: int | None = None,
+    **options: Any,
+) -> Tensor:
+    """New tokens behind the tokens of each user; see `generate`.
+
+    Args:
+        model: The model that reads the users.
+        context: Of the `B` users, with one view each.
+        rows: `B` beginnings, at least one token each.
+        seed: Of sampling.
+        options: As in `generate`; with `num_return_sequences` = n, `n` continuations a user.
+
+    Returns:
+        `LongTensor[B * n, T]`.
+    """
+    llm = model.llm
+    batch = _left_padded(llm, rows, context if model.fusion is None else None)
+    if "max_length" not in options:
+        options.setdefault("max_new_tokens", MAX_NEW_TOKENS)
+    _check_length(llm, batch.tokens.shape[1], options)
+    options.setdefault("pad_token_id", _pad_token(llm))
+    if llm.model.generation_config.eos_token_id is None:
+        options.setdefault("eos_token_id", llm.end_token)
+    with ExitStack() as stack:
+        stack.enter_context(_evaluating(llm.model))
+        stack.enter_context(_seeded(seed, batch.tokens.device))
+        if model.fusion is not None:
+            stack.enter_context(model.fusion.attend(llm, context))
+        else:
+            stack.enter_context(_prefixed(llm, batch.vectors))
+        try:
+            tokens = llm.model.generate(
+                input_ids=batch.tokens, attention_mask=batch.mask.long(), **options
+            )
+        except (ValueError, TypeError) as error:  # Of options that only fit other models.
+            raise UserError(f"generation options: {str(error).splitlines()[0]}") from error
+    return tokens[:, batch.tokens.shape[1] :]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What stands before the new text, padded on the left without a hole.
+
+    Attributes:
+        tokens: `LongTensor[B, W]`; where a user vector stands, the first token of the prompt.
+        mask: `BoolTensor[B, W]`, False = padding.
+        vectors: `FloatTensor[B, W, E]` input embeddings.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    vectors: Tensor
+
+
+def _left_padded(
+    llm: LanguageModel, rows: Sequence[Sequence[int]], context: UserContext | None
+) -> _Batch:
+    device = llm.device
+    prefixes = [
+        torch.empty(0, llm.width, device=device)
+        if context is None
+        else context.vectors[user, context.mask[user, 0]]
+        for user in range(len(rows))
+    ]
+    width = max(len(row) + len(prefix) for row, prefix in zip(rows, prefixes, strict=True))
+    tokens = torch.full((len(rows), width), _pad_token(llm), device=device)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool, device=device)
+    for user, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
+        begin = width - len(row) - len(prefix)
+        # Repetition penalties look at tokens: a vector stands there as one the prompt has anyway.
+        stand_in = [row[0]] * len(prefix)
+        tokens[user, begin:] = torch.tensor([*stand_in, *row], device=device)
+        mask[user, begin:] = True
+    with torch.no_grad():
+        vectors = llm.embed_tokens(tokens)
+        for user, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
+            begin = width - len(row) - len(prefix)
+            vectors[user, begin : width - len(row)] = prefix.to(vectors.dtype)
+    return _Batch(tokens, mask, vectors)
+
+
+@contextmanager
+def _prefixed(llm: LanguageModel, vectors: Tensor) -> Iterator[None]:
+    """While this is open, the first `W` tokens of row r read as `vectors[r // n]` `[B, W, E]`.
+
+    Unlike the `inputs_embeds` of `generate`, this also works without a cache.
+    """
+
+    def replace(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        tokens, past = kwargs["input_ids"], kwargs.get("past_key_values")
+        begin = 0 if past is None else int(past.get_seq_length())
+        known = vectors[:, begin : begin + tokens.shape[1]]
+        known = known.repeat_interleave(len(tokens) // len(vectors), dim=0)
+        read = torch.cat([known, llm.embed_tokens(tokens[:, known.shape[1] :])], dim=1)
+        return args, {**kwargs, "input_ids": None, "inputs_embeds": read}
+
+    handle = llm.model.register_forward_pre_hook(replace, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _pad_token(llm: LanguageModel) -> int:
+    """What fills rows up; it is masked, so any token does."""
+    pad = llm.tokenizer.pad_token_id
+    return llm.end_token if pad is None else int(pad)
+
+
+def _check(options: dict[str, Any]) -> None:
+    from transformers import GenerationConfig
+
+    known = GenerationConfig().to_dict()
+    for name in options:
+        if name in _OURS:
+            raise UserError(f"generation option {name} is not to be set: {_OURS[name]}")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UserError(f"unknown generation option {name!r}{hint}")
+    try:
+        GenerationConfig(**options)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"generation options: {str(error).strip().splitlines()[0]}") from error
+
+
+def _check_length(llm: LanguageModel, prompt_tokens: int, options: dict[str, Any]) -> None:
+    places = getattr(llm.model.config.get_text_config(), "max_position_embeddings", None)
+    new = options.get("max_new_tokens")
+    needed = prompt_tokens + new if new is not None else options["max_length"]
+    if places is not None and needed > places:
+        raise UserError(
+            f"{prompt_tokens} tokens of prompt and user, and up to {needed - prompt_tokens} new "
+            f"ones, but {llm.identity} has {places} positions: lower max_new_tokens"
+        )

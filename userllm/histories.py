@@ -1,0 +1,241 @@
+"""Histories of one's own: from plain Python rows to schema, catalogue, events and batches.
+
+An *event* is an external item id, or a mapping with `item`, the features of the event, and where
+known `timestamp` (seconds) and `text` (what the user wrote). A *history* is a list of events,
+oldest first; *histories* are a list of them, one a user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.errors import UserError
+from benchmark.events import EventLog
+from benchmark.schema import (
+    GAP,
+    ITEM,
+    TEXT,
+    TIMESTAMP,
+    Feature,
+    FeatureKind,
+    FeatureSchema,
+    IdMap,
+    number,
+)
+from benchmark.types import Catalog, HistoryBatch
+from userllm.feature_values import encode_values, inferred_feature, unknown_name
+
+TITLE = "title"
+"""Key of an item's text: what the language model says for it."""
+
+Event = str | Mapping[str, Any]
+Histories = HistoryBatch | Sequence[Sequence[Event]]
+
+
+def infer_schema(
+    items: Mapping[Any, str | Mapping[str, Any]],
+    histories: Iterable[Sequence[Event]] = (),
+    *,
+    gap_edges_seconds: Sequence[float] = (),
+) -> FeatureSchema:
+    """The features that rows have: of items first, then of events, in the order of their names.
+
+    A feature whose values are lists is multi-valued, any other a category with the values that
+    occur. For what this cannot know (numbers by range, values still to come) write the
+    `FeatureSchema` yourself.
+
+    Args:
+        items: External id → title, or a mapping with `title` and features.
+        histories: Histories whose events show which features and values there are.
+        gap_edges_seconds: Adds the feature `gap`, the time since the event before in buckets that
+            meet at these edges. An encoder reads it where its settings name it.
+
+    Raises:
+        UserError: A feature of both items and events, or with a name that means something else.
+    """
+    of_item = _values_by_name((row for row in items.values() if not isinstance(row, str)), {TITLE})
+    of_event = _values_by_name(
+        (event for history in histories for event in history if not isinstance(event, str)),
+        {ITEM, TIMESTAMP, TEXT},
+    )
+    taken = (ITEM, TIMESTAMP, TEXT, TITLE, GAP)
+    for name in (*of_item, *of_event):
+        if name in taken or (name in of_item and name in of_event):
+            raise UserError(f"feature {name!r}: name it otherwise, in items or in events")
+    features = [
+        *(inferred_feature(name, values, of_item=True) for name, values in sorted(of_item.items())),
+        *(
+            inferred_feature(name, values, of_item=False)
+            for name, values in sorted(of_event.items())
+        ),
+        *([number(GAP, gap_edges_seconds, derived=True)] if gap_edges_seconds else []),
+    ]
+    return FeatureSchema((Feature(ITEM, FeatureKind.ID, len(items)), *features))
+
+
+def build_catalog(items: Mapping[Any, str | Mapping[str, Any]], schema: FeatureSchema) -> Catalog:
+    """The catalogue of items; item 1 is the first.
+
+    Args:
+        items: External id → title, or a mapping with `title` and the features of items.
+        schema: What is known of an item; a value that is absent or None is unknown.
+
+    Raises:
+        UserError: An item without a title, an unknown feature or value, or another number of items.
+    """
+    if len(items) != schema.num_items:
+        raise UserError(f"{len(items)} items, but the schema is of {schema.num_items}")
+    rows = {str(key): {TITLE: row} if isinstance(row, str) else row for key, row in items.items()}
+    texts = [""]
+    features = [f for f in schema if f.of_item]
+    for name, row in rows.items():
+        _check_keys(row, {TITLE, *(f.name for f in features)}, f"item {name!r}")
+        texts.append(str(row.get(TITLE) or "").strip())
+        if not texts[-1]:
+            raise UserError(f"item {name!r} has no {TITLE!r}: it is what the language model says")
+    columns = {
+        f.name: encode_values(f, [None, *(row.get(f.name) for row in rows.values())])
+        for f in features
+    }
+    return Catalog(IdMap(rows), tuple(texts), columns)
+
+
+def build_log(
+    histories: Sequence[Sequence[Event]], schema: FeatureSchema, catalog: Catalog | None = None
+) -> EventLog:
+    """Events of users, ready for training or for `EventLog.gather`.
+
+    A history whose events all have a timestamp is sorted by time, stably; others stay as given.
+
+    Args:
+        histories: One list of events a user.
+        schema: Features of an event; what an event does not name is unknown.
+        catalog: The items by their external ids. Without it an item is its index, 1 to `N`.
+
+    Raises:
+        UserError: An unknown item, feature or value, or histories that are no lists of events.
+    """
+    users = [_sorted(_rows(history)) for history in histories]
+    lengths = [len(rows) for rows in users]
+    rows = [row for history in users for row in history]
+    own = [f for f in schema if not f.of_item and f.name != ITEM]
+    known = {ITEM, TIMESTAMP, TEXT, *(f.name for f in own if f.name != GAP)}
+    for row in rows:
+        _check_keys(row, known, "an event")
+        if row.get(ITEM) is None:
+            raise UserError(f"an event has no {ITEM!r}: {dict(row)}")
+    ids = None if catalog is None else catalog.items
+    columns = {ITEM: encode_values(schema[ITEM], [row[ITEM] for row in rows], ids)}
+    for feature in own:
+        gap = feature.name == GAP
+        values = _gaps(users) if gap else [row.get(feature.name) for row in rows]
+        columns[feature.name] = encode_values(feature, values)
+    item_columns: Mapping[str, np.ndarray] = {} if catalog is None else catalog.columns
+    lacking = [f.name for f in schema if f.of_item and f.name not in item_columns]
+    if lacking:
+        raise UserError(
+            f"feature {lacking[0]!r} follows from the item: a catalogue with it is needed"
+        )
+    texts = tuple(str(row.get(TEXT) or "") for row in rows)
+    return EventLog(
+        schema=schema,
+        indptr=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        columns=columns,
+        item_columns=item_columns,
+        timestamps=np.array([row.get(TIMESTAMP) or 0 for row in rows], dtype=np.int64),
+        texts=texts if any(texts) else None,
+    )
+
+
+def read_batch(
+    histories: Histories, schema: FeatureSchema, catalog: Catalog | None = None
+) -> HistoryBatch:
+    """Histories as a batch `[B, L]`, `L` that of the longest; a batch passes through.
+
+    Raises:
+        UserError: See `build_log`.
+    """
+    if isinstance(histories, HistoryBatch):
+        return histories
+    log = build_log(histories, schema, catalog)
+    if not log.num_events:
+        return _padding(len(histories), schema)
+    return log.gather(log.indptr[:-1], log.indptr[1:], int(log.lengths.max()))
+
+
+def latest_events(histories: HistoryBatch, length: int) -> HistoryBatch:
+    """The latest `length` events of each history; the batch itself where none has more."""
+    if histories.mask.shape[1] <= length:
+        return histories
+    start = (histories.lengths - length).clamp(min=0).unsqueeze(1)
+    index = start + torch.arange(length, device=start.device)
+
+    def cut(values: Tensor) -> Tensor:
+        places = index.view(*index.shape, *[1] * (values.ndim - 2))
+        return values.gather(1, places.expand(-1, -1, *values.shape[2:]))
+
+    features = {name: cut(values) for name, values in histories.features.items()}
+    return HistoryBatch(features, cut(histories.mask), histories.users)
+
+
+def seen_items(histories: HistoryBatch, num_items: int) -> Tensor:
+    """Which items each history holds, `BoolTensor[B, N + 1]`; False for padding."""
+    items = histories.features[ITEM]
+    seen = torch.zeros(len(items), num_items + 1, dtype=torch.bool, device=items.device)
+    seen.scatter_(1, items, True)
+    seen[:, 0] = False
+    return seen
+
+
+def _padding(users: int, schema: FeatureSchema) -> HistoryBatch:
+    shapes = {f.name: (f.width,) if f.kind is FeatureKind.MULTI else () for f in schema}
+    features = {n: torch.zeros(users, 1, *own, dtype=torch.long) for n, own in shapes.items()}
+    return HistoryBatch(features, torch.zeros(users, 1, dtype=torch.bool))
+
+
+def _rows(history: Sequence[Event]) -> list[Mapping[str, Any]]:
+    if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
+        raise UserError(f"histories are one list of events a user, [[...], ...]; got {history!r}")
+    return [event if isinstance(event, Mapping) else {ITEM: event} for event in history]
+
+
+def _sorted(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    times = [row.get(TIMESTAMP) for row in rows]
+    for time in times:
+        if time is not None and (isinstance(time, bool) or not isinstance(time, (int, float))):
+            raise UserError(f"{TIMESTAMP} {time!r}: a number of seconds is needed")
+    if None in times:
+        return rows
+    return sorted(rows, key=lambda row: row[TIMESTAMP])
+
+
+def _gaps(users: list[list[Mapping[str, Any]]]) -> list[float | None]:
+    """Seconds since the same user's event before; None where there is none or no time."""
+    gaps: list[float | None] = []
+    for rows in users:
+        before = None
+        for row in rows:
+            now = row.get(TIMESTAMP)
+            gaps.append(None if now is None or before is None else now - before)
+            before = now
+    return gaps
+
+
+def _check_keys(row: Mapping[str, Any], known: set[str], whose: str) -> None:
+    for name in row:
+        if name not in known:
+            raise unknown_name(f"feature of {whose}:", name, sorted(known))
+
+
+def _values_by_name(rows: Iterable[Mapping[str, Any]], skipped: set[str]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in skipped and value is not None:
+                found.setdefault(name, []).append(value)
+    return found

@@ -1,0 +1,265 @@
+"""USER-LLM on one's own histories: build, fit, rank, write. `UserLLM`'s methods lead here.
+
+Wherever histories are taken they are a `HistoryBatch`, or a list of lists of events as
+`userllm.histories` describes. Histories longer than the encoder reads are cut to the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.errors import UserError
+from benchmark.events import EventLog
+from benchmark.schema import FeatureSchema
+from benchmark.types import (
+    Candidates,
+    Catalog,
+    HistoryBatch,
+    Progress,
+    StageReport,
+)
+from userllm.config import UserEncoderSettings, UserLLMSettings
+from userllm.decoding import chunks
+from userllm.event_encoder import EventEncoder
+from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
+from userllm.llm import LanguageModel, load_language_model
+from userllm.progress import Silent
+from userllm.user_encoder import UserEncoder
+
+if TYPE_CHECKING:
+    from userllm.model import UserLLM
+
+
+def build(
+    model: Any,
+    tokenizer: Any,
+    schema: FeatureSchema,
+    *,
+    catalog: Catalog | None = None,
+    settings: UserLLMSettings | None = None,
+    encoder: EventEncoder | UserEncoderSettings | None = None,
+    seed: int = 0,
+) -> UserLLM:
+    """A new model around a causal language model.
+
+    Args:
+        model: A Hugging Face causal model, or the hub name or path of one.
+        tokenizer: Its tokenizer; None where the model is a name or path.
+        schema: The features of an event.
+        catalog: The items that it may say; needed to train and to rank, not to write.
+        settings: Projector, fusion, training; the defaults where absent.
+        encoder: An encoder, or the settings of a new one that `fit` pretrains.
+        seed: Seed of new weights; torch's own generator stays where it is.
+
+    Raises:
+        UserError: The parts do not fit together, or the model is no causal language model.
+    """
+    from userllm.model import UserLLM  # it imports this file
+
+    settings = settings or UserLLMSettings()
+    if catalog is not None and len(catalog) != schema.num_items:
+        raise UserError(f"a catalogue of {len(catalog)} items, a schema of {schema.num_items}")
+    llm = wrap_language_model(model, tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        planned = None
+        if not isinstance(encoder, EventEncoder):
+            planned = encoder or UserEncoderSettings()
+            read = schema.given if planned.features is None else schema.subset(planned.features)
+            encoder = UserEncoder(read, planned.transformer, planned.fit.history)
+        _check_known(encoder, schema)
+        try:
+            built = UserLLM(encoder, llm, settings, catalog)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+    built.schema, built.encoder_settings = schema, planned
+    return built.eval()
+
+
+def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
+    """A language model from a Hugging Face model and tokenizer, or by name or path.
+
+    Raises:
+        UserError: It is no causal language model, or its tokenizer is missing.
+    """
+    if isinstance(model, LanguageModel):
+        return model
+    if isinstance(model, (str, Path)):
+        llm = load_language_model(str(model))
+        return llm if tokenizer is None else LanguageModel(llm.model, tokenizer, llm.identity)
+    kind = type(model).__name__
+    if not callable(getattr(model, "can_generate", None)) or not model.can_generate():
+        raise UserError(f"{kind} is not a causal language model of Hugging Face")
+    if model.config.is_encoder_decoder:
+        raise UserError(f"{kind} has an encoder of its own; a causal language model is needed")
+    if tokenizer is None:
+        raise UserError(f"the tokenizer of {kind} is needed")
+    return LanguageModel(model, tokenizer, model.config._name_or_path or kind)
+
+
+def fit(
+    model: UserLLM,
+    histories: Histories | EventLog,
+    *,
+    pretrain: bool | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    accelerator: str = "cpu",
+) -> tuple[StageReport, ...]:
+    """Pretrains the encoder, aligns and tunes, as the model's settings say.
+
+    Args:
+        model: With a catalogue.
+        histories: What to learn from; every event but a user's first is a target.
+        pretrain: Whether to train the encoder to predict the next event first; None = where
+            `build` made the encoder and `settings.pretrained` asks for it.
+        seed: Seed of order, dropout and noise.
+        progress: Where to say how far it is; None = nowhere, `Printed()` = stderr.
+        accelerator: Lightning's name of the device.
+
+    Returns:
+        What each stage took.
+
+    Raises:
+        UserError: No catalogue, nothing to learn from, or no settings to pretrain by.
+        FloatingPointError: The loss became NaN or infinite.
+    """
+    from userllm import fitting, pretraining  # they import the model, which imports this file
+
+    _need_catalog(model)
+    if isinstance(histories, HistoryBatch):
+        raise UserError("to learn from, histories must be lists of events or an EventLog")
+    log = histories
+    if not isinstance(log, EventLog):
+        log = build_log(log, model.schema, model.catalog)
+    _check_known(model.encoder, log.schema)
+    if log.lengths.max(initial=0) < 2:
+        raise UserError("no history has two events, so there is nothing to learn from")
+    progress = progress or Silent()
+    stages = []
+    planned = model.encoder_settings
+    if pretrain is None:
+        pretrain = model.settings.pretrained and planned is not None
+    if pretrain:
+        if planned is None or not isinstance(model.encoder, UserEncoder):
+            raise UserError("pretrain: only an encoder that UserLLM.build made is pretrained here")
+        model.encoder.requires_grad_(True)
+        torch.manual_seed(seed)
+        stages.append(
+            pretraining.pretrain(
+                model.encoder, log, planned, seed=seed, progress=progress, accelerator=accelerator
+            )
+        )
+    told = fitting.Fitting(seed, progress, accelerator=accelerator)
+    return (*stages, *fitting.fit(model, log, told))
+
+
+def embed(model: UserLLM, histories: Histories) -> Tensor:
+    """The encoder's state after each history, `[B, D]`; zero for an empty one."""
+    with _evaluating(model), torch.no_grad():
+        return model.encoder.embed(_read(model, histories)[1])
+
+
+def rank(
+    model: UserLLM, histories: Histories, k: int = 10, exclude_seen: bool = True
+) -> list[list[tuple[str, float]]]:
+    """The best next items of each user, best first.
+
+    Args:
+        model: With a catalogue.
+        histories: Of `B` users.
+        k: How many items at most.
+        exclude_seen: Leave out what the whole history holds.
+
+    Returns:
+        For each user, external ids and log-probabilities (over the whole catalogue, in nats).
+        Fewer than `k` where fewer items are left.
+
+    Raises:
+        UserError: No catalogue, `k` below 1, or histories that cannot be read.
+    """
+    from userllm import ranking  # it imports the model, which imports this file
+
+    catalog = _need_catalog(model)
+    if k < 1:
+        raise UserError(f"k={k}: at least one item is to be ranked")
+    whole, batch = _read(model, histories)
+    seen = seen_items(whole, len(catalog)) if exclude_seen else None
+    answer = []
+    trie = model.trie  # made outside of inference mode: training may use it later
+    with _evaluating(model), torch.inference_mode():
+        for part in chunks(len(batch), trie.num_nodes):
+            excluded = None if seen is None else seen[part]
+            some = Candidates(len(catalog), excluded)
+            found = ranking.rank(model, batch.rows(part), some, k)
+            for ids, scores in zip(found.ids.tolist(), found.scores.tolist(), strict=True):
+                pairs = zip(ids, scores, strict=True)
+                answer.append([(catalog.items.to_external(i), s) for i, s in pairs if i])
+    return answer
+
+
+def generate(
+    model: UserLLM, histories: Histories, prompts: str | Sequence[str], **options: Any
+) -> list[str]:
+    """Text that continues a prompt, for each user.
+
+    Args:
+        model: With or without a catalogue.
+        histories: Of `B` users.
+        prompts: `B` texts, or one for all users.
+        options: See `userllm.generation.generate`, for example `max_new_tokens`, `num_beams`.
+
+    Raises:
+        UserError: Not one prompt for each user, or an option that does not exist.
+    """
+    from userllm import generation
+
+    batch = _read(model, histories)[1]
+    prompts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
+    if len(prompts) != len(batch):
+        raise UserError(f"{len(prompts)} prompts for {len(batch)} users; one for each is needed")
+    if not prompts:
+        return []
+    with _evaluating(model), torch.inference_mode():
+        context, _ = model.read_histories(batch)
+        return generation.generate(model, context, prompts, **options)
+
+
+def _read(model: UserLLM, histories: Histories) -> tuple[HistoryBatch, HistoryBatch]:
+    """Whole histories, and as much of them as the encoder reads, where the model is."""
+    whole = read_batch(histories, model.schema, model.catalog)
+    lacking = [name for name in model.encoder.schema.names if name not in whole.features]
+    if lacking:
+        raise UserError(f"the histories lack feature {lacking[0]!r}, which the encoder reads")
+    whole = whole.to(model.llm.device)
+    return whole, latest_events(whole, model.encoder.history)
+
+
+def _need_catalog(model: UserLLM) -> Catalog:
+    if model.catalog is None:
+        raise UserError("without a catalogue there is nothing to say: give one to UserLLM.build")
+    return model.catalog
+
+
+def _check_known(encoder: EventEncoder, schema: FeatureSchema) -> None:
+    """Every feature that the encoder reads must be one of a schema, and the same."""
+    for feature in encoder.schema:
+        if schema[feature.name] != feature:
+            raise UserError(f"feature {feature.name!r} of the encoder is not that of the schema")
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
