@@ -25,18 +25,28 @@ class UserContext:
     Attributes:
         vectors: `FloatTensor[B, S, E]` vectors of each user.
         mask: `BoolTensor[B, P, S]` which of them each view may see.
-        distance: `LongTensor[B, P, S]` events between a vector and the view's latest one, or None
-            where vectors are not events.
+        distance: `LongTensor[B, P, S]` events between a vector and the view's latest one.
+        latents: Vectors of a view, where each has its own (a Perceiver's); 0 = vectors are events,
+            which views share.
     """
 
     vectors: Tensor
     mask: Tensor
-    distance: Tensor | None = None
+    distance: Tensor
+    latents: int = 0
 
     def of(self, users: Tensor) -> UserContext:
         """The context of some users, by index."""
-        distance = None if self.distance is None else self.distance[users]
-        return UserContext(self.vectors[users], self.mask[users], distance)
+        return UserContext(
+            self.vectors[users], self.mask[users], self.distance[users], self.latents
+        )
+
+    def hidden(self) -> Tensor:
+        """What no view may see, `BoolTensor[B, P, S]`.
+
+        A view that may see nothing at all reads nothing in particular rather than NaN.
+        """
+        return ~self.mask & self.mask.any(dim=-1, keepdim=True)
 
 
 GATE_SPEED = 8.0
@@ -100,17 +110,9 @@ class GatedCrossAttention(nn.Module):
 
     def _bias(self, context: UserContext) -> Tensor:
         """Additive bias `[B, heads, P, S]`."""
-        mask = context.mask.unsqueeze(1)
-        if context.distance is None:
-            bias = torch.zeros_like(mask, dtype=context.vectors.dtype).expand(
-                -1, self.heads, -1, -1
-            )
-        else:
-            near = context.distance.clamp(0, self.recency.shape[1] - 1)
-            bias = self.recency[:, near].transpose(0, 1)
-        # A user without any event reads nothing in particular rather than NaN.
-        hidden = ~mask & mask.any(dim=-1, keepdim=True)
-        return bias.masked_fill(hidden, -torch.inf)
+        near = context.distance.clamp(0, self.recency.shape[1] - 1)
+        bias = self.recency[:, near].transpose(0, 1)
+        return bias.masked_fill(context.hidden().unsqueeze(1), -torch.inf)
 
 
 class CrossAttentionFusion(nn.Module):

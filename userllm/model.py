@@ -287,10 +287,10 @@ def _soft_prompt(context: UserContext) -> Prefix:
     length = context.vectors.shape[1]
     places = torch.arange(length, device=context.mask.device)
     causal = places.unsqueeze(1) >= places.unsqueeze(0)
-    if context.distance is not None:
-        keep, positions = causal.expand(len(context.mask), -1, -1), places
-    else:
+    if context.latents:
         # Latents of one view know nothing of another's; each view counts its own from zero.
         together = (context.mask.unsqueeze(3) & context.mask.unsqueeze(2)).any(dim=1)
-        keep, positions = together & causal, places % int(context.mask[0, 0].sum())
+        keep, positions = together & causal, places % context.latents
+    else:
+        keep, positions = causal.expand(len(context.mask), -1, -1), places
     return Prefix(context.vectors, keep, context.mask, positions.expand(len(context.mask), -1))

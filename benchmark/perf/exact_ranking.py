@@ -110,6 +110,7 @@ def measure(subject: Subject, *, positions_at_once: int = POSITIONS_AT_ONCE) -> 
         costs[name]["times_less_than_exhaustive"] = {
             key: costs["exhaustive"][key] / costs[name][key]
             for key in ("positions", "positions_through_model", "flops", "seconds")
+            if costs[name][key]  # a catalogue that branches at the root alone is not read at all
         }
     return {
         **subject.facts,

@@ -26,9 +26,7 @@ MODES: list[dict[str, Any]] = [
 
 
 def user(context: UserContext, row: int) -> UserContext:
-    one = slice(row, row + 1)
-    distance = None if context.distance is None else context.distance[one]
-    return UserContext(context.vectors[one], context.mask[one], distance)
+    return context.of(torch.tensor([row]))
 
 
 @pytest.mark.parametrize("kind", FUSIONS)
