@@ -14,6 +14,7 @@ from benchmark.types import Progress, StageReport
 from userllm.config import UserLLMSettings
 from userllm.corpus import held_out_items
 from userllm.model import UserLLM
+from userllm.projector import Perceiver
 from userllm.recompute import checkpoint_activations
 from userllm.stages import Alignment, Tuning, alignment_batches
 from userllm.trainable import apply_strategy
@@ -88,6 +89,10 @@ def _align(model: UserLLM, fitting: Fitting) -> StageReport:
     strategy = "full" if model.settings.strategy == "full" else "proj"
     apply_strategy(strategy, model.llm, model.encoder, model.bridge(), model.settings.lora_rank)
     model.encoder.requires_grad_(False)
+    if isinstance(model.projector, Perceiver):
+        # One event alone cannot teach what to read of a history, only take the latents away from
+        # where they begin; that comes with tuning.
+        model.projector.rounds.requires_grad_(False)
     size = min(settings.batch_size, len(items))
     a_step = size * settings.optimizer.accumulate
     stage = Stage(
