@@ -102,24 +102,30 @@ class Tuning(nn.Module):
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats."""
         inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
-        real = batch.mask[:, 1:]
-        # A random order of the real positions: windows shorter than P give fewer targets.
-        draw = torch.rand(real.shape, device=real.device).masked_fill(~real, -1)
-        picked = draw.topk(min(self.positions, real.shape[1]), dim=1)
-        items = batch.features[ITEM][:, 1:].gather(1, picked.indices)
-        kept = picked.values >= 0
-        context, views = self._contexts(inputs, picked.indices)
+        positions, items, kept = self.pick(batch)
+        context, views = self._contexts(inputs, positions)
         if self.from_encoder:
             items = self._partly_drawn(items, views.detach())
         if self.held_out is not None:
             kept = kept & ~self.held_out[items]
-        lead = self.model.leads(inputs, picked.indices)
+        lead = self.model.leads(inputs, positions)
         rows = context.mask.shape[:2]
         items, kept = items.view(rows), kept.view(rows)
         lead = lead if lead.ndim == 1 else lead.view(*rows, -1)
         prior = self.model.prior(self.model.trie, views)
         log_probs = item_likelihood(self.model, context, lead, items, kept, prior)
         return -(log_probs * kept).sum() / kept.sum().clamp(min=1)
+
+    def pick(self, batch: HistoryBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Random positions `[B, P]` of windows of `L + 1` events, the next items, and which count.
+
+        Windows shorter than `P` give fewer targets.
+        """
+        real = batch.mask[:, 1:]
+        draw = torch.rand(real.shape, device=real.device).masked_fill(~real, -1)
+        picked = draw.topk(min(self.positions, real.shape[1]), dim=1)
+        items = batch.features[ITEM][:, 1:].gather(1, picked.indices)
+        return picked.indices, items, picked.values >= 0
 
     def _contexts(self, inputs: HistoryBatch, positions: Tensor) -> tuple[UserContext, Tensor]:
         """What the views `[B, P]` may read, and the state of each, `[B * P, D]`.

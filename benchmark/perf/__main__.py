@@ -14,6 +14,7 @@ from benchmark.registry import load
 COMPARISONS = {
     "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
     "exact_ranking": "benchmark.perf.exact_ranking:exact_ranking",
+    "tuning_step": "benchmark.perf.tuning_step:tuning_step",
 }
 """Name -> function of the number of threads."""
 
@@ -35,7 +36,7 @@ def main() -> int:
             result = compare(arguments.threads)
             assert isinstance(result, Comparison)
             path = write(name, result, arguments.out, arguments.threads)
-            print(f"{name}: {result.ratio:.1f} times as fast; {path}")
+            print(f"{name}: {result.ratio:.3g} times as fast; {path}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -62,12 +62,13 @@ def trained_subject(
 
     Args:
         dataset: Data set.
-        users: How many of its test users, seed 0.
+        users: How many of its users, asked for their validation target, seed 0.
         preset: Budget.
         out: Folder of runs.
     """
     tables = default_tables()
     options = {"task": "next_item", "dataset": dataset, "methods": "user_llm", "preset": preset}
+    options["part"] = "validation"  # the test part is not for development
     config = read_config(None, {**options, "out": out}, tables)
     row = run(config, tables, open_progress())[0]
     if row.path is None or not (row.path.parent / results.MODEL).is_dir():
@@ -79,8 +80,8 @@ def trained_subject(
     tokens: Any = load("userllm.corpus:item_title_tokens")
     model = user_llm.from_pretrained(row.path.parent / results.MODEL).eval()
     world = open_world(config, tables, None, "")
-    tests = world.split.test.sample(users, seed=0)
-    _, histories = next(tests.batches(users, model.encoder.history))
+    asked = world.split.validation.sample(users, seed=0)
+    _, histories = next(asked.batches(users, model.encoder.history))
 
     def ask(some: slice) -> tuple[Any, Any]:
         rows = histories.rows(some)
@@ -92,9 +93,9 @@ def trained_subject(
         fusion=model.fusion,
         trie=model.trie,
         titles=tokens(world.split.train.catalog, model.llm),
-        users=len(tests),
+        users=len(asked),
         ask=ask,
-        exclude=tests.seen(slice(0, len(tests))),
+        exclude=asked.seen(slice(0, len(asked))),
         facts={
             "dataset": dataset,
             "dataset_fingerprint": world.dataset.fingerprint,
