@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from benchmark import __version__
+from benchmark import __version__, options
 from benchmark.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -47,60 +47,27 @@ def _root(
 @app.command()
 def run(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option(help="Tasks, comma-separated.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set (default ml-100k).")] = None,
+    task: options.Task = None,
+    dataset: options.Dataset = None,
     methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Budget: smoke, quick (default) or full.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME.FIELD=VALUE",
-            help="A setting of a method or task; see 'userllm-bench list settings'.",
-        ),
-    ] = None,
+    preset: options.Preset = None,
+    seeds: options.Seeds = None,
+    assignments: options.Assignments = None,
     config: Annotated[
         Path | None,
         typer.Option(help="YAML file with the same keys, and one section a method or task."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Split (default last).")] = None,
+    split: options.Split = None,
     part: Annotated[
         str | None, typer.Option(help="Targets to score: test (default) or validation.")
     ] = None,
-    seen: Annotated[
-        str | None,
-        typer.Option(
-            help="Items a user has met: exclude or include them; auto (default) excludes them "
-            "where the data set has no repeats."
-        ),
-    ] = None,
-    llm: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME_OR_PATH",
-            help="Hugging Face causal language model; a small embedded one if absent.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results (default results/runs).")
-    ] = None,
-    threads: Annotated[
-        str | None, typer.Option(help="Threads (default: the physical cores).")
-    ] = None,
-    force: Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")] = None,
-    keep_models: Annotated[
-        bool | None,
-        typer.Option(
-            "--keep-models/--no-keep-models",
-            help="Keep fitted models beside their records, for 'probe' (default: keep).",
-        ),
-    ] = None,
-    as_json: Annotated[
-        bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")
-    ] = None,
+    seen: options.Seen = None,
+    llm: options.LanguageModel = None,
+    out: options.Out = None,
+    threads: options.Threads = None,
+    force: options.Force = None,
+    keep_models: options.KeepModels = None,
+    as_json: options.Json = None,
 ) -> int:
     """Train and evaluate methods on a task.
 
@@ -108,7 +75,7 @@ def run(
     """
     from benchmark.commands.run import run_command
 
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "task": task,
         "dataset": dataset,
         "methods": methods,
@@ -126,7 +93,7 @@ def run(
         "json": as_json,
     }
     tables, command = context.obj
-    return run_command(config, options, tables, command)
+    return run_command(config, given, tables, command)
 
 
 @app.command()
@@ -143,40 +110,22 @@ def ablate(
             "--axis. The default value is always run."
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="Task (default next_item).")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Data set (default ml-100k).")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Budget: smoke, quick (default) or full.")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME.FIELD=VALUE", help="A setting of every cell."),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Split (default last).")] = None,
+    task: options.Task = None,
+    dataset: options.Dataset = None,
+    preset: options.Preset = None,
+    seeds: options.Seeds = None,
+    assignments: options.Assignments = None,
+    split: options.Split = None,
     part: Annotated[
         str | None, typer.Option(help="Targets to score: validation (default) or test.")
     ] = None,
-    seen: Annotated[
-        str | None, typer.Option(help="Items a user has met: auto (default), exclude or include.")
-    ] = None,
-    llm: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME_OR_PATH",
-            help="Hugging Face causal language model; a small embedded one if absent.",
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results (default results/runs).")
-    ] = None,
-    threads: Annotated[
-        str | None, typer.Option(help="Threads (default: the physical cores).")
-    ] = None,
-    force: Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")] = None,
-    as_json: Annotated[
-        bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")
-    ] = None,
+    seen: options.Seen = None,
+    llm: options.LanguageModel = None,
+    out: options.Out = None,
+    threads: options.Threads = None,
+    force: options.Force = None,
+    keep_models: options.KeepModels = None,
+    as_json: options.Json = None,
 ) -> int:
     """Vary one part of a method, or two, and compare with the default.
 
@@ -184,7 +133,7 @@ def ablate(
     """
     from benchmark.commands.ablate import ablate_command
 
-    options: dict[str, Any] = {
+    given: dict[str, Any] = {
         "task": task,
         "dataset": dataset,
         "preset": preset,
@@ -197,10 +146,11 @@ def ablate(
         "out": out,
         "threads": threads,
         "force": force,
+        "keep_models": keep_models,
         "json": as_json,
     }
     tables, command = context.obj
-    return ablate_command(axis or [], values or [], options, tables, command)
+    return ablate_command(axis or [], values or [], given, tables, command)
 
 
 @app.command("list")
@@ -289,9 +239,9 @@ def probe(
     """
     from benchmark.commands.probe import Options, probe_command
 
-    options = Options(run, only, part, seed, training, llm, out, threads, as_json)
+    asked = Options(run, only, part, seed, training, llm, out, threads, as_json)
     tables, command = context.obj
-    return probe_command(options, tables, command)
+    return probe_command(asked, tables, command)
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:

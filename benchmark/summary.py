@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from benchmark.differences import mean_a_user
 from benchmark.metrics.significance import bootstrap_interval
-from benchmark.results import EXAMPLES, Row, to_frame
+from benchmark.results import Row, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +40,7 @@ def summarise(rows: Sequence[Row]) -> pd.DataFrame:
     frame["label"] = _labels(frame)
     lines = []
     for (label, metric), part in frame.groupby(["label", "metric"], sort=False):
-        low, high = _interval(part, [rows[position].path for position in part["record"]])
+        low, high = _interval(part, [rows[position] for position in part["record"]])
         records = [rows[position].record for position in part["record"]]
         lines.append(
             {
@@ -94,29 +92,10 @@ def _labels(frame: pd.DataFrame) -> pd.Series[str]:
     return frame["method"].where(~several, frame["method"] + "\n" + suffix)
 
 
-def _interval(part: pd.DataFrame, paths: Sequence[Path | None]) -> tuple[float, float]:
+def _interval(part: pd.DataFrame, rows: Sequence[Row]) -> tuple[float, float]:
     """The row's own interval; with several seeds a bootstrap over users of their mean."""
-    if len(part) > 1:
-        values = _mean_a_user(str(part["metric"].iloc[0]), paths)
+    if len(rows) > 1:
+        values = mean_a_user(rows, str(part["metric"].iloc[0]))
         if values is not None:
-            return bootstrap_interval(values)
+            return bootstrap_interval(values.to_numpy(dtype=float))
     return float(part["low"].mean()), float(part["high"].mean())
-
-
-def _mean_a_user(metric: str, paths: Sequence[Path | None]) -> np.ndarray | None:
-    """Each user's metric averaged over seeds, None where an examples file does not have it."""
-    import pandas as pd
-
-    columns = []
-    for path in paths:
-        if path is None:
-            return None
-        try:
-            examples = pd.read_parquet(path.parent / EXAMPLES, columns=["user", metric])
-        except (OSError, ValueError, KeyError):
-            return None
-        columns.append(examples.groupby("user")[metric].mean())
-    joined = pd.concat(columns, axis=1, join="inner")
-    if joined.empty or any(len(column) != len(joined) for column in columns):
-        return None
-    return joined.mean(axis=1).to_numpy(dtype=float)

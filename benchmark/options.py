@@ -1,0 +1,48 @@
+"""Options that several commands share, as typer reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Task = Annotated[str | None, typer.Option(help="Tasks, comma-separated.")]
+Dataset = Annotated[str | None, typer.Option(help="Data set (default ml-100k).")]
+Preset = Annotated[str | None, typer.Option(help="Budget: smoke, quick (default) or full.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME.FIELD=VALUE",
+        help="A setting of a method or task; see 'userllm-bench list settings'.",
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="Split (default last).")]
+Seen = Annotated[
+    str | None,
+    typer.Option(
+        help="Items a user has met: exclude or include them; auto (default) excludes them "
+        "where the data set has no repeats."
+    ),
+]
+LanguageModel = Annotated[
+    str | None,
+    typer.Option(
+        "--llm",
+        metavar="NAME_OR_PATH",
+        help="Hugging Face causal language model; a small embedded one if absent.",
+    ),
+]
+Out = Annotated[Path | None, typer.Option(help="Folder for the results (default results/runs).")]
+Threads = Annotated[str | None, typer.Option(help="Threads (default: the physical cores).")]
+Force = Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")]
+KeepModels = Annotated[
+    bool | None,
+    typer.Option(
+        "--keep-models/--no-keep-models",
+        help="Keep fitted models beside their records, for 'probe' (default: keep).",
+    ),
+]
+Json = Annotated[bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")]
