@@ -42,9 +42,9 @@ class UserContext:
         )
 
     def hidden(self) -> Tensor:
-        """What no view may see, `BoolTensor[B, P, S]`.
+        """What to mask, `BoolTensor[B, P, S]`: what a view may not see, if it may see anything.
 
-        A view that may see nothing at all reads nothing in particular rather than NaN.
+        Softmax over nothing would be NaN; where a view sees nothing, what it reads is left out.
         """
         return ~self.mask & self.mask.any(dim=-1, keepdim=True)
 
@@ -87,8 +87,11 @@ class GatedCrossAttention(nn.Module):
     def forward(self, x: Tensor, context: UserContext, view: Tensor | None = None) -> Tensor:
         """Text after reading its users.
 
+        A view without any event reads nothing, so what it says depends on the text alone.
+
         Args:
-            x: `[R, T, E]`, of `R = n * B` texts: row r belongs to user `r // n`.
+            x: `[R, T, E]`, of `R = n * B` texts: row r belongs to user `r // n`. Of any floating
+                type; the block computes in its own and gives back that of `x`.
             context: Of `B` users.
             view: `LongTensor[R, T]` the view each token reads; None = view 0.
 
@@ -96,17 +99,20 @@ class GatedCrossAttention(nn.Module):
             `[R, T, E]`.
         """
         users = len(context.vectors)
-        bias = self._bias(context)
+        bias, seen = self._bias(context), context.mask.any(dim=2)
         if view is None:
-            mask = bias[:, :, :1]
+            mask, reads = bias[:, :, :1], seen[:, :1]
         else:
-            index = view.reshape(users, 1, -1, 1).expand(-1, bias.shape[1], -1, bias.shape[3])
-            mask = bias.gather(2, index)
+            view = view.reshape(users, -1)
+            index = view[:, None, :, None].expand(-1, bias.shape[1], -1, bias.shape[3])
+            mask, reads = bias.gather(2, index), seen.gather(1, view)
+        y = x.to(self.norm.weight.dtype)
         # A token reads its user, not its neighbours, so texts of one user may stand in one row.
-        asks = self.norm(x).reshape(users, -1, x.shape[2])
-        read = self.attention(asks, context.vectors, mask=mask).view_as(x)
-        x = x + (GATE_SPEED * self.attention_gate).tanh() * read
-        return x + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(x))
+        asks = self.norm(y).reshape(users, -1, x.shape[2])
+        read = (self.attention(asks, context.vectors, mask=mask) * reads.unsqueeze(2)).view_as(y)
+        y = y + (GATE_SPEED * self.attention_gate).tanh() * read
+        y = y + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(y))
+        return y.to(x.dtype)
 
     def _bias(self, context: UserContext) -> Tensor:
         """Additive bias `[B, heads, P, S]`."""

@@ -113,8 +113,10 @@ class _Round(nn.Module):
         nn.init.zeros_(self.feed.down.bias)
 
     def forward(self, latents: Tensor, events: UserContext, own: Tensor) -> Tensor:
-        bias = self._bias(events)
-        latents = latents + self.read(self.read_norm(latents), events.vectors, mask=bias)
+        bias, seen = self._bias(events), events.mask.any(dim=2)
+        read = self.read(self.read_norm(latents), events.vectors, mask=bias)
+        each = latents.shape[1] // seen.shape[1]
+        latents = latents + read * seen.repeat_interleave(each, dim=1).unsqueeze(2)
         latents = latents + self.mix(self.mix_norm(latents), mask=own)
         return latents + self.feed(self.feed_norm(latents))
 

@@ -55,14 +55,16 @@ def compare(dataset: Dataset, steps: int) -> Comparison:
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(-3, steps):  # the first few only warm up
+        batch = number % len(work.batches)
         for name, side in sides.items():
-            torch.manual_seed(number + 3)
+            torch.manual_seed(batch)  # so that our step picks the targets of the texts
             begin = time.perf_counter()
-            side(max(number, 0) % len(work.batches))
+            side(batch)
             if number >= 0:
                 seconds[name].append(time.perf_counter() - begin)
     cost = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"{cost['ours'] / cost['theirs']:.2f} times the language model's own", file=sys.stderr)
+    times = [f"{cost['ours'] / cost[side]:.2f}" for side in ("theirs", "packed")]
+    print(f"a step costs {times[0]} times the language model, {times[1]} packed", file=sys.stderr)
     return Comparison(
         ours=cost["ours"],
         theirs=cost["theirs"],
@@ -112,7 +114,7 @@ class _Work:
         self.layouts: list[Any] = []
         self.rows: list[list[Tensor]] = []
         for number, batch in enumerate(self.batches):
-            torch.manual_seed(number + 3)
+            torch.manual_seed(number)
             self._read(*self.tuning.pick(batch)[1:])
 
     def _read(self, items: Tensor, kept: Tensor) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmark.types import HistoryBatch
 from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
 from userllm.fusion import CrossAttentionFusion, UserContext
@@ -126,3 +127,38 @@ def test_a_view_sees_no_event_after_its_position(model: UserLLM, trie: TitleTrie
     ]
     torch.testing.assert_close(scores[0][0, 0], scores[1][0, 0])
     assert not torch.isclose(scores[0][0, 1], scores[1][0, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["cross_attention", "soft_prompt"])
+@pytest.mark.parametrize("latents", [0, 3])
+def test_an_empty_history_reads_nothing_whoever_stands_beside_it(
+    kind: str, latents: int, encoder: UserEncoder, llm: LanguageModel
+) -> None:
+    fields = {"fusion": {"kind": kind, "heads": 2}, "projector": {"latents": latents}}
+    model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
+    for name, weight in model.named_parameters():
+        if "gate" in name or "out.weight" in name:
+            torch.nn.init.normal_(weight, std=0.5)
+    beside = make_histories([0, 5])
+    alone = HistoryBatch(
+        {name: value[:1, :2] for name, value in beside.features.items()}, beside.mask[:1, :2]
+    )
+    with torch.inference_mode():
+        said = [model.catalogue_log_probs(model.trie, batch)[:1] for batch in (beside, alone)]
+        full = model.catalogue_log_probs(model.trie, beside)[1:]
+    torch.testing.assert_close(said[0], said[1], atol=1e-5, rtol=0)
+    assert not torch.allclose(said[0][:, 1:], full[:, 1:], atol=1e-2)
+
+
+def test_text_of_half_precision_stays_so_and_a_shut_gate_changes_no_bit(
+    model: UserLLM,
+) -> None:
+    assert model.fusion is not None
+    x = torch.randn(2, 4, 16).bfloat16()
+    block = model.fusion.blocks[0]
+    context = context_of(model)
+    assert torch.equal(block(x, context), x)
+    torch.nn.init.ones_(block.attention_gate)  # type: ignore[arg-type]
+    read = block(x, context)
+    assert read.dtype == torch.bfloat16
+    assert not torch.equal(read, x)

@@ -29,8 +29,8 @@ def top_k(
 
     The log-probability of a title is that of any beginning of it plus logarithms of later choices,
     none above zero, so no item below a node is more probable than the node. Once `k` items are
-    complete and the k-th is at least as probable as every node not yet read, no item below those
-    nodes can be more probable than any of the `k`, which thus are the first `k` of all.
+    complete and the k-th is more probable than every node not yet read, so it is than every item
+    below those nodes, and the `k` are the first `k` of all.
 
     Args:
         llm: The language model.
@@ -69,7 +69,8 @@ def top_k(
     while True:
         bound = frontier.scores[users].topk(k, dim=1).values[:, -1:]
         best = open_nodes[users].topk(at_once, dim=1)
-        worth = best.values > bound
+        # A tie may still lead to an item of lower id, which comes first.
+        worth = (best.values >= bound) & (best.values > -torch.inf)
         users = users[worth.any(dim=1)]
         if not len(users):
             return frontier.found(k)

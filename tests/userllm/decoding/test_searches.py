@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmark.types import Candidates, rank_scores
 from tests.userllm.decoding.plain import END, Model, plain_log_probs, random_model
 from userllm.decoding import Prior, beam_search, catalogue_log_probs, top_k
 from userllm.trie import TitleTrie, build_trie
@@ -159,3 +160,16 @@ def test_a_sure_model_is_asked_little() -> None:
         got = top_k(model.llm, trie, model.prompt(), 5, prior=known, at_once=1)
     assert got.ids.sort(dim=1).values.tolist() == [[7, 8, 9, 10, 11]] * USERS
     assert (got.positions < trie.num_nodes / 10).all()
+
+
+def test_a_tie_at_the_cut_off_goes_to_the_lower_id() -> None:
+    titles = [[1, 1], [1, 2], [2, 1], [2, 2], [3]]
+    trie, model = build_trie(titles, END), random_model(1, 3)
+    # Root choices alike; below, one child has all of the probability that 32 bits can hold.
+    below = (trie.edge_node > 0) & (trie.edge_token != 1)
+    prior = Prior((-200.0 * below).expand(3, -1), torch.tensor(0.0))
+    with torch.inference_mode():
+        exact = catalogue_log_probs(model.llm, trie, model.prompt(), prior)
+        for k in range(1, 6):
+            found = top_k(model.llm, trie, model.prompt(), k, prior=prior)
+            assert torch.equal(found.ids, rank_scores(exact, Candidates(5), k).ids)
