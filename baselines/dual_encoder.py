@@ -92,6 +92,11 @@ class DualEncoderModel(EventEncoder):
         )
 
     @property
+    def columns_read(self) -> tuple[str, ...]:
+        """The item alone: what else it knows of an item stands in its own buffers."""
+        return (ITEM,)
+
+    @property
     def item_table(self) -> Tensor:
         """The item tower's unit vectors `[N + 1, D]`, from the weights as they are now."""
         return F.normalize(self.item_vectors(self.column_item), dim=-1)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from benchmark.types import FitReport, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.event_encoder import EventEncoder
 from userllm.trainable import all_parameters
+from userllm.training import device_facts, training_device
 
 _WEIGHTS = "model.safetensors"
 
@@ -27,7 +28,7 @@ def train_once(
     settings: DualEncoderSettings | Bert4RecSettings,
     context: FitContext,
 ) -> StageReport:
-    """Trains a model, or takes its weights from the cache, and leaves it in evaluation mode.
+    """Trains a model, or takes its weights from the cache; leaves it to evaluate where it trains.
 
     Args:
         name: Of the model, for the cache.
@@ -51,10 +52,11 @@ def train_once(
         data=f"{data.fingerprint}/{context.validation}",
         settings=settings.model_dump(),
         seed=context.seed,
+        **device_facts(settings.optimizer, context.accelerator),
     )
     folder, report = cached_stage(context.cache, key, build)
     model.load_state_dict(load_file(folder / _WEIGHTS))
-    model.eval()
+    model.to(training_device(context.accelerator)).eval()
     return report
 
 

@@ -100,7 +100,8 @@ class TextPrompt:
     def _score(self, histories: HistoryBatch) -> Tensor:
         query, prefix = torch.tensor(self._text.query), self._text.prefix(histories)
         prompt = read_prompt(self._llm, query, len(histories), prefix)
-        return catalogue_log_probs(self._llm, self._trie, prompt)
+        trie = self._trie.to(self._llm.device)
+        return catalogue_log_probs(self._llm, trie, prompt).cpu()
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""
@@ -119,6 +120,7 @@ class _TitleLikelihood(nn.Module):
         """Loss of one batch, nats a title."""
         states = self.llm.hidden_states(self.llm.embed_tokens(batch.tokens))
         picked = states[batch.choices.row, batch.choices.column]
-        log_probs = choice_log_probs(self.llm, self.trie, picked, batch.choices.edge).sum()
-        log_probs = log_probs + self.trie.log_share[batch.targets].sum()
+        trie = self.trie.to(states.device)
+        log_probs = choice_log_probs(self.llm, trie, picked, batch.choices.edge).sum()
+        log_probs = log_probs + trie.log_share[batch.targets].sum()
         return -(log_probs / len(batch.targets)).float()

@@ -18,7 +18,7 @@ import torch
 from benchmark import host, results
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
-from benchmark.protocols import FitContext, Saveable
+from benchmark.protocols import Checked, FitContext, Saveable
 from benchmark.recording import make_record
 
 
@@ -32,6 +32,9 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     unfinished = unfinished_folder(cell)
     clock = _Clock(unfinished)
     context = replace(make_context(cell, world, task, progress), checkpoints=unfinished)
+    if isinstance(method, Checked):
+        method.check(world.split.train, context)
+        seed_everything(cell.seed, world.threads)
     with clock:
         if cell.encoder is not None:
             built = cell.encoder.build(world.split.train, context)

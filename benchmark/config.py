@@ -43,6 +43,9 @@ class RunConfig(BaseModel):
     llm: str | None = Field(None, description="hub name or folder of a causal language model")
     out: Path = Field(Path("results/runs"), description="folder that receives one folder a cell")
     threads: int | None = Field(None, ge=1, description="threads; the physical cores if absent")
+    accelerator: Literal["auto", "cpu", "gpu"] = Field(
+        "cpu", description="what computes; auto = a CUDA GPU where there is one"
+    )
     force: bool = Field(False, description="run finished cells again")
     keep_models: bool = Field(True, description="keep fitted models beside their records")
     as_json: bool = Field(False, alias="json", description="print the rows as JSON on stdout")

@@ -12,9 +12,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmark import __version__
+from benchmark.errors import UserError
+
 _PACKAGES = (
     "lightning", "numpy", "pandas", "peft", "polars", "pyarrow", "recbole", "safetensors",
-    "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "userllm-bench",
+    "scikit-learn", "scipy", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 _SOURCE = Path(__file__).resolve().parent.parent
 
@@ -44,8 +47,44 @@ def default_threads() -> int:
     return int(given) if given.isdigit() and int(given) > 0 else physical_cores()
 
 
+def choose_accelerator(asked: str) -> str:
+    """`cpu` or `gpu`, from what the user asked for: one of them or `auto`.
+
+    Raises:
+        UserError: A GPU is asked for where torch finds none.
+    """
+    if asked == "cpu":
+        return asked
+    import torch
+
+    if torch.cuda.is_available():
+        return "gpu"
+    if asked == "gpu":
+        raise UserError(
+            "--accelerator gpu: torch finds no CUDA GPU here; choose auto or cpu, or install a "
+            "torch that was built for the GPU"
+        )
+    return "cpu"
+
+
+def gpu_facts(accelerator: str) -> dict[str, Any]:
+    """What numbers on a GPU depend on beside the settings; nothing on a processor."""
+    if accelerator == "cpu":
+        return {}
+    import torch
+
+    # With precision=auto the ability to compute in bf16 decides.
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    return {"accelerator": accelerator, "bf16": bf16}
+
+
 def describe_host(threads: int, accelerator: str) -> dict[str, Any]:
-    """Processor, cores, threads, memory and operating system."""
+    """Processor, cores, threads, memory and operating system, and the GPU where one computes."""
+    gpu = {}
+    if accelerator != "cpu":
+        import torch
+
+        gpu["gpu"] = torch.cuda.get_device_name()
     return {
         "cpu": _cpu_model(),
         "physical_cores": physical_cores(),
@@ -55,18 +94,20 @@ def describe_host(threads: int, accelerator: str) -> dict[str, Any]:
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "accelerator": accelerator,
+        **gpu,
     }
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the installed packages that numbers can depend on."""
-    versions = {}
+    # An installed package may say the version of an earlier checkout.
+    versions = {"userllm-bench": __version__}
     for name in _PACKAGES:
         try:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return versions
+    return dict(sorted(versions.items()))
 
 
 def python_version() -> str:

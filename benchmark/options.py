@@ -37,6 +37,13 @@ LanguageModel = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results (default results/runs).")]
 Threads = Annotated[str | None, typer.Option(help="Threads (default: the physical cores).")]
+Accelerator = Annotated[
+    str | None,
+    typer.Option(
+        help="What trains and ranks: cpu (default), gpu (CUDA), or auto, a GPU where there is one. "
+        "Numbers of the two differ a little, so each has cells of its own."
+    ),
+]
 Force = Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")]
 KeepModels = Annotated[
     bool | None,

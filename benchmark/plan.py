@@ -61,7 +61,7 @@ class World:
         cache: Folder of shared stages.
         threads: Threads of a cell.
         command: What the user typed.
-        accelerator: Lightning's name of the device.
+        accelerator: Lightning's name of the device, `cpu` or `gpu`.
         keep_models: Whether fitted models stay beside their records.
     """
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.differences import NLL, Estimate, Outcome
 from benchmark.plot_style import INK, MUTED, PALETTE, clear_frame, save
+from benchmark.provenance import differences_in_code
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Panel
     from matplotlib.figure import Figure
+
+    from benchmark.results import RunRecord
 
 _BETTER, _WORSE = PALETTE[0], PALETTE[3]
 _EMPTY = "#f1f1f1"
@@ -21,28 +27,57 @@ _LEAST_WIDTH = 8.6
 """Inches; the title needs them."""
 _REASON = 40
 """Most characters of why a value has no numbers; the table has the whole line."""
+_READABLE = 48
+"""Most characters of options in a file's name."""
+_SAID = ("seeds", "seen")
+"""Options that the line below the title has in its own words."""
+_CHARACTERS, _LINE, _TITLE_LINE = 14.5, 0.145, 0.18
+"""Of that line: characters an inch, and its height and the title's in inches."""
 
 
 def draw_ablation(
-    outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[str]], metric: str, folder: Path
+    outcomes: Sequence[Outcome],
+    axes: Mapping[str, Sequence[str]],
+    metric: str,
+    folder: Path,
+    options: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Draws one figure as PNG and SVG.
+    """Draws one figure as PNG and SVG; another file for other options.
 
     Args:
         outcomes: What came out of one task, the reference first.
         axes: Axis → its values in order, of one or two axes.
         metric: What is compared.
         folder: Where the files go.
+        options: What was asked for beside the axes, where it is not the default.
     """
+    options = options or {}
     record = next(row.record for own in outcomes for row in own.finished if row.record)
     parts = ["ablation", *axes, record.dataset.name, record.task.name, record.preset]
     name = re.sub(r"[^\w.-]+", "-", "-".join([*parts, record.protocol.part]))
-    figure = (draw_map if len(axes) > 1 else draw_dots)(outcomes, axes, metric)
-    return save(figure, folder / name)
+    figure = (draw_map if len(axes) > 1 else draw_dots)(outcomes, axes, metric, options)
+    return save(figure, folder / f"{name}{_suffix(options)}")
+
+
+def _suffix(options: Mapping[str, str]) -> str:
+    """Tells files of other options apart: the options themselves where they are short, or a hash.
+
+    What a file's name cannot hold as it is makes a hash, so that no two options share a name.
+    """
+    if not options:
+        return ""
+    told = "-".join(f"{name}={value}" for name, value in sorted(options.items()))
+    if len(told) <= _READABLE and re.fullmatch(r"[\w.,=-]+", told, re.ASCII):
+        return f"-{told}"
+    content = json.dumps(sorted(options.items()))
+    return f"-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
 
 
 def draw_dots(
-    outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[str]], metric: str
+    outcomes: Sequence[Outcome],
+    axes: Mapping[str, Sequence[str]],
+    metric: str,
+    options: Mapping[str, str] | None = None,
 ) -> Figure:
     """A line a value: the metric on the left, its paired differences to the default beside it.
 
@@ -66,7 +101,7 @@ def draw_dots(
         _draw_gaps(panel, shown, labelled=number == 0)
         labels = [f"{o.axes[own]} (default)" if o.reference else o.axes[own] for o in shown]
         panel.set_yticks(range(len(shown)), labels if number == 0 else [""] * len(shown))
-    _title(figure, outcomes, axes, metric)
+    _title(figure, outcomes, axes, metric, options or {})
     return figure
 
 
@@ -130,7 +165,12 @@ def _draw_gaps(panel: Panel, shown: Sequence[Outcome], labelled: bool) -> None:
             )  # fmt: skip
 
 
-def draw_map(outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[str]], metric: str) -> Figure:
+def draw_map(
+    outcomes: Sequence[Outcome],
+    axes: Mapping[str, Sequence[str]],
+    metric: str,
+    options: Mapping[str, str] | None = None,
+) -> Figure:
     """A field a combination: the metric, its difference to the framed default, and the interval."""
     from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex
     from matplotlib.figure import Figure
@@ -171,7 +211,7 @@ def draw_map(outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[str]], met
     panel.tick_params(length=0, labelsize=9)
     panel.set_xlabel(across)
     panel.set_ylabel(down)
-    _title(figure, outcomes, axes, metric)
+    _title(figure, outcomes, axes, metric, options or {})
     return figure
 
 
@@ -205,20 +245,42 @@ def _colour(outcome: Outcome, metric: str) -> str:
 
 
 def _title(
-    figure: Figure, outcomes: Sequence[Outcome], axes: Mapping[str, Sequence[str]], metric: str
+    figure: Figure,
+    outcomes: Sequence[Outcome],
+    axes: Mapping[str, Sequence[str]],
+    metric: str,
+    options: Mapping[str, str],
 ) -> None:
-    record = next(row.record for own in outcomes for row in own.finished if row.record)
-    seeds = sorted({row.seed for own in outcomes for row in own.finished})
-    seen = "taken out" if record.protocol.seen == "exclude" else "left in"
+    records = [row.record for own in outcomes for row in own.finished if row.record]
+    record, width = records[0], int(figure.get_figwidth() * _CHARACTERS)
+    lines = textwrap.wrap(_subtitle(outcomes, record, axes, options), width)
+    lines += textwrap.wrap(differences_in_code(records), width)
+    # Lines of the title are higher than those below it, for which it keeps room.
+    room = "\n" * math.ceil(len(lines) * _LINE / _TITLE_LINE)
+    figure.set_figheight(figure.get_figheight() + _TITLE_LINE * (len(room) - 1))
     figure.suptitle(
         f"{record.method.name}: {' by '.join(axes)}, {metric} of {record.task.name} on "
-        f"{record.dataset.name}\n",
+        f"{record.dataset.name}{room}",
         x=0.01, ha="left", fontsize=12, fontweight="bold",
     )  # fmt: skip
     figure.text(
-        0.01, 0.995 - 0.36 / figure.get_figheight(),
-        f"{record.protocol.part} targets of {record.examples:,} users, seen items {seen}, preset "
-        f"{record.preset}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; 95% "
-        "intervals over users, differences paired by user",
+        0.01, 0.995 - 0.36 / figure.get_figheight(), "\n".join(lines),
         ha="left", va="top", fontsize=8.5, color=MUTED,
     )  # fmt: skip
+
+
+def _subtitle(
+    outcomes: Sequence[Outcome],
+    record: RunRecord,
+    axes: Mapping[str, Sequence[str]],
+    options: Mapping[str, str],
+) -> str:
+    seeds = sorted({row.seed for own in outcomes for row in own.finished})
+    seen = "taken out" if record.protocol.seen == "exclude" else "left in"
+    shown = {name: value for name, value in options.items() if name not in (*axes, *_SAID)}
+    given = "".join(f", {name}={value}" for name, value in shown.items())
+    return (
+        f"{record.protocol.part} targets of {record.examples:,} users, seen items {seen}, preset "
+        f"{record.preset}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        f"{given}; 95% intervals over users, differences paired by user"
+    )

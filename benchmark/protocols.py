@@ -169,6 +169,23 @@ class Muted(Protocol):
         ...
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """Knows what of its settings cannot work, before anything is trained."""
+
+    def check(self, data: TrainingData, context: FitContext) -> None:
+        """Looks at settings, data and language model; trains nothing and keeps nothing.
+
+        Args:
+            data: As for `Method.fit`.
+            context: As for `Method.fit`, but without an encoder.
+
+        Raises:
+            UserError: Something cannot work; one line that says what could.
+        """
+        ...
+
+
 class Method(Protocol):
     """A way to personalise. Built from its settings model, then fitted once."""
 

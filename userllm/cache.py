@@ -14,10 +14,19 @@ from typing import Any
 
 import torch
 
+import benchmark
 from benchmark.types import CurvePoint, StageReport
 
 _REPORT = "stage.json"
-_PACKAGES = ("userllm-bench", "torch", "transformers", "tokenizers", "lightning")
+_PACKAGES = ("torch", "transformers", "tokenizers", "lightning")
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that the result of a stage depends on, our own code first.
+
+    Our own is read from the source: an installed package may say that of an earlier checkout.
+    """
+    return {"userllm-bench": benchmark.__version__, **{name: version(name) for name in _PACKAGES}}
 
 
 def stage_key(name: str, **parts: Any) -> str:
@@ -25,8 +34,7 @@ def stage_key(name: str, **parts: Any) -> str:
 
     Versions and threads are part of it: under others the same seed gives other numbers.
     """
-    machine = {name: version(name) for name in _PACKAGES}
-    machine["threads"] = str(torch.get_num_threads())
+    machine = {**versions(), "threads": str(torch.get_num_threads())}
     text = json.dumps({**machine, **parts}, sort_keys=True, default=str)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:20]}"
 

@@ -172,11 +172,11 @@ def _language_model(place: Path, told: Description, given: Any) -> LanguageModel
     if given is None:
         raise UserError(f"{place} is without its language model: give llm={facts.identity!r}")
     llm = wrap_language_model(given, tokenizer)
-    state = llm.model.state_dict()
-    if any(_LORA in name for name in state):
+    if any(_LORA in name for name, _ in llm.model.named_parameters()):
         raise UserError("llm already carries LoRA matrices: give it as it was first loaded")
-    llm.model.to(getattr(torch, facts.dtype))
-    if weights_digest(state) != facts.digest:
+    for weight in llm.model.parameters():  # `to` would also round what a model keeps in 32 bits
+        weight.data = weight.data.to(getattr(torch, facts.dtype))
+    if weights_digest(llm.model.state_dict()) != facts.digest:
         raise UserError(
             f"{llm.identity} has not the weights of {facts.identity}, which {place} needs"
         )

@@ -160,6 +160,11 @@ class UserLLMSettings(Settings):
     recent_as_text: int = Field(
         0, ge=0, description="most recent items also written as text before the query"
     )
+    recent_fields: tuple[str, ...] | None = Field(
+        None,
+        description="features written behind each of them, whatever the encoder reads; all but "
+        "derived ones where absent",
+    )
     loss: Literal["trie", "token", "item_head"] = Field(
         "trie",
         description="likelihood of the title over the catalogue's trie; plain token "

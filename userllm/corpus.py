@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -43,16 +44,21 @@ def corpus(catalog: Catalog, log: EventLog, held_out: np.ndarray | None = None) 
     lines, written = item_lines(catalog, log), zip(log.items, log.texts or (), strict=False)
     if held_out is None:
         return [*lines, *(text for _, text in written if text)]
-    kept = [line for item, line in enumerate(lines, start=1) if not held_out[item]]
-    return [*kept, *(text for item, text in written if text and not held_out[item])]
+    unsaid = set(compress(lines, held_out[1:]))
+    kept = list(compress(lines, ~held_out[1:]))
+    texts = [text for item, text in written if text and not held_out[item]]
+    # Somebody may have written of another item what is a held-out item's own text.
+    return [text for text in (*kept, *texts) if text not in unsaid]
 
 
 def held_out_items(catalog: Catalog, share: float) -> np.ndarray:
-    """Which items' text no training may say: a share of them, chosen by a hash of their ids.
+    """Which items' text no training may say: a share of them, chosen by a hash of their titles.
+
+    Items of one title are held out together: what is said of one would be learnt from the other.
 
     Args:
         catalog: The items.
-        share: About how many; the same items whatever the seed, and more of them for more.
+        share: About how many; the same titles whatever the seed, and more of them for more.
 
     Returns:
         `[N + 1]`, True = held out; position 0 is padding.
@@ -60,7 +66,7 @@ def held_out_items(catalog: Catalog, share: float) -> np.ndarray:
     Raises:
         UserError: The share holds out no item, or all.
     """
-    digests = (hashlib.sha256(name.encode()).digest() for name in catalog.items.external_ids)
+    digests = (hashlib.sha256(text.encode()).digest() for text in catalog.texts[1:])
     places = [int.from_bytes(digest[:8], "big") / 2**64 for digest in digests]
     held_out = np.array([False, *(place < share for place in places)])
     if share and (not held_out.any() or held_out[1:].all()):

@@ -18,7 +18,7 @@ from userllm.cache import cached_stage, stage_key
 from userllm.config import QUERY, LanguageModelSettings
 from userllm.llm import LanguageModel, load_language_model
 from userllm.nn.loss import full_precision
-from userllm.training import Stage, run_stage
+from userllm.training import Stage, device_facts, run_stage
 
 _BEGIN, _END, _PAD = "<s>", "</s>", "<pad>"
 _LONGEST_TOKENS = 128
@@ -46,7 +46,13 @@ def embedded_language_model(
         checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
     """
     content = hashlib.sha256("\n".join(texts).encode()).hexdigest()
-    key = stage_key("llm", texts=content, settings=settings.model_dump(), seed=seed)
+    key = stage_key(
+        "llm",
+        texts=content,
+        settings=settings.model_dump(),
+        seed=seed,
+        **device_facts(settings.optimizer, accelerator),
+    )
 
     def build(folder: Path) -> StageReport:
         tokenizer = train_tokenizer(texts, settings.vocabulary)

@@ -36,7 +36,7 @@ class EventEncoder(nn.Module):
     """Base of user encoders. States and item embeddings share a space: their inner product ranks.
 
     Attributes:
-        schema: Features it reads; a batch may carry more.
+        schema: Features that it knows; a batch may carry more.
         history: Most events of a history (`L`).
         width: `D`.
         causal: True where the state of event p (at place p) knows nothing of later events, so that
@@ -47,6 +47,11 @@ class EventEncoder(nn.Module):
     history: int
     width: int
     causal = True
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """Columns of a batch that states follow from; no other can change one."""
+        return self.schema.names
 
     @property
     def item_table(self) -> Tensor:

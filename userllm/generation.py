@@ -74,18 +74,73 @@ def continue_tokens(
     seed: int | None = None,
     **options: Any,
 ) -> Tensor:
-    """New tokens behind the tokens of each user; see `generate`.
+    """New tokens behind the tokens of each user, `LongTensor[B, T]`; see `generate`.
 
     Args:
         model: The model that reads the users.
         context: Of the `B` users, with one view each.
         rows: `B` beginnings, at least one token each.
         seed: Of sampling.
-        options: As in `generate`; with `num_return_sequences` = n, `n` continuations a user.
+        options: As in `generate`.
+    """
+    written, begin = _written(model, context, rows, seed, options)
+    tokens: Tensor = written.sequences[:, begin:]
+    return tokens
+
+
+def likeliest_texts(
+    model: UserLLM,
+    context: UserContext,
+    rows: Sequence[Sequence[int]],
+    *,
+    beams: int,
+    longest: int,
+) -> tuple[Tensor, Tensor]:
+    """What a beam search without constraint writes behind the tokens of each user, likeliest first.
+
+    Args:
+        model: The model that reads the users.
+        context: Of the `B` users, with one view each.
+        rows: `B` beginnings, at least one token each.
+        beams: `n`.
+        longest: Most tokens of a text, the end counted.
 
     Returns:
-        `LongTensor[B * n, T]`.
+        Texts `LongTensor[B, n, T]`, of no meaning behind the token that ends them, and their
+        log-probabilities `FloatTensor[B, n]` (the end's, where it comes, among them; nats).
     """
+    options = {
+        "num_beams": beams,
+        "num_return_sequences": beams,
+        "do_sample": False,
+        "max_new_tokens": longest,
+        "length_penalty": 0.0,  # the likelihood itself, not its mean over tokens
+        "eos_token_id": model.llm.end_token,
+        "output_scores": True,
+    }
+    with _by_likelihood_alone(model.llm):
+        written, begin = _written(model, context, rows, None, options)
+    tokens = written.sequences[:, begin:]
+    if beams > 1:
+        log_probs = written.sequences_scores
+    else:  # a beam of one has no scores of its own
+        each = torch.stack(written.scores, dim=1).log_softmax(dim=2)
+        each = each.gather(2, tokens.unsqueeze(2)).squeeze(2)
+        ends = (tokens == model.llm.end_token).long()
+        behind = ends.cumsum(dim=1) > ends
+        log_probs = each.masked_fill(behind, 0.0).sum(dim=1)
+    shape = len(rows), beams
+    return tokens.view(*shape, -1), log_probs.view(shape)
+
+
+def _written(
+    model: UserLLM,
+    context: UserContext,
+    rows: Sequence[Sequence[int]],
+    seed: int | None,
+    options: dict[str, Any],
+) -> tuple[Any, int]:
+    """What Hugging Face's `generate` returns, and where the new tokens begin."""
     llm = model.llm
     batch = _left_padded(llm, rows, context if model.fusion is None else None)
     if "max_length" not in options:
@@ -102,12 +157,15 @@ def continue_tokens(
         else:
             stack.enter_context(_prefixed(llm, batch.vectors))
         try:
-            tokens = llm.model.generate(
-                input_ids=batch.tokens, attention_mask=batch.mask.long(), **options
+            written = llm.model.generate(
+                input_ids=batch.tokens,
+                attention_mask=batch.mask.long(),
+                return_dict_in_generate=True,
+                **options,
             )
         except (ValueError, TypeError) as error:  # Of options that only fit other models.
             raise UserError(f"generation options: {str(error).splitlines()[0]}") from error
-    return tokens[:, batch.tokens.shape[1] :]
+    return written, batch.tokens.shape[1]
 
 
 @dataclass(frozen=True)
@@ -174,6 +232,19 @@ def _prefixed(llm: LanguageModel, vectors: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def _by_likelihood_alone(llm: LanguageModel) -> Iterator[None]:
+    """While this is open, what the checkpoint says of sampling and penalties does not count."""
+    from transformers import GenerationConfig
+
+    own = llm.model.generation_config
+    llm.model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        llm.model.generation_config = own
 
 
 @contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +57,7 @@ class HistoryText:
         llm: Gives the tokens.
         titles: Tokens of each title, item 1 first.
         query: Text before each title.
+        unsaid: `[N + 1]`, True = an item of which no lead says anything; None = none.
     """
 
     def __init__(
@@ -65,13 +68,15 @@ class HistoryText:
         llm: LanguageModel,
         titles: list[list[int]],
         query: str,
+        unsaid: np.ndarray | None = None,
     ) -> None:
         self.fields = [schema[name] for name in fields]
         self.begin = llm.encode("", begin=True)
         self.query = llm.encode(query)
         self._llm = llm
         self._texts = catalog.texts
-        self._titles = titles
+        self._titles = [[], *titles]  # an item that is unknown has no title
+        self._unsaid = unsaid
         self._lines: dict[tuple[object, ...], _Line] = {}
 
     def lines(self, histories: HistoryBatch) -> list[list[_Line]]:
@@ -99,7 +104,7 @@ class HistoryText:
                 if words:
                     parts.append(SEPARATOR + ", ".join(words))
             rest = self._llm.encode("".join(parts) + "\n")
-            self._lines[key] = _Line(self._titles[values[0] - 1], rest)
+            self._lines[key] = _Line(self._titles[values[0]], rest)
         return self._lines[key]
 
     def packed(self, histories: HistoryBatch, trie: TitleTrie) -> PackedTitles:
@@ -133,9 +138,10 @@ class HistoryText:
             for line in lines:
                 tokens += [*self.query, *line.title, *line.rest]
             rows.append(torch.tensor(tokens, dtype=torch.long))
-        tokens_ = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        places = torch.arange(tokens_.shape[1])
-        real = places < torch.tensor([len(row) for row in rows]).unsqueeze(1)
+        device = self._llm.device
+        tokens_ = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
+        places = torch.arange(tokens_.shape[1], device=device)
+        real = places < torch.tensor([len(row) for row in rows], device=device).unsqueeze(1)
         causal = places.unsqueeze(1) >= places.unsqueeze(0)
         return Prefix(
             vectors=self._llm.embed_tokens(tokens_),
@@ -151,16 +157,23 @@ class HistoryText:
             histories: `B` users.
             latest: `LongTensor[B, P]` place of the latest event that each view knows; below 0
                 where it knows none.
-            count: Most items written.
+            count: Most items written; of items that are not to be said, earlier ones take the
+                place.
 
         Returns:
             `LongTensor[B, P, G]` tokens, filled up with -1 at the front.
         """
         rows = []
-        for lines, places in zip(self.lines(histories), latest.tolist(), strict=True):
+        said = torch.ones_like(histories.mask)
+        if self._unsaid is not None:
+            unsaid = torch.from_numpy(self._unsaid).to(said.device)
+            said = ~unsaid[histories.features[ITEM]]
+        parts = zip(self.lines(histories), said.tolist(), latest.tolist(), strict=True)
+        for lines, written, places in parts:
             for place in places:
                 tokens = list(self.begin)
-                for line in lines[max(0, place + 1 - count) : place + 1]:
+                known = list(compress(lines[: place + 1], written))
+                for line in known[-count:]:
                     tokens += [*self.query, *line.title, *line.rest]
                 rows.append(torch.tensor([*tokens, *self.query]).flip(0))
         filled = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)

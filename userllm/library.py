@@ -6,11 +6,13 @@ Wherever histories are taken they are a `HistoryBatch`, or a list of lists of ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +27,7 @@ from benchmark.types import (
     StageReport,
 )
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.decoding import chunks
+from userllm.corpus import shuffled_titles
 from userllm.event_encoder import EventEncoder
 from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
 from userllm.llm import LanguageModel, load_language_model
@@ -48,23 +50,38 @@ def build(
 ) -> UserLLM:
     """A new model around a causal language model.
 
+    The language model keeps the dtype of its weights; encoder, projector and fusion have 32 bits.
+    Under `strategy=full` 16-bit weights are trained in 16 bits, where small steps are lost: give
+    `model.float()` there. The other strategies train no weight of the language model.
+
     Args:
-        model: A Hugging Face causal model, or the hub name or path of one.
+        model: A Hugging Face causal model, or the hub name or path of one, which is loaded in 32
+            bits.
         tokenizer: Its tokenizer; None where the model is a name or path.
         schema: The features of an event.
         catalog: The items that it may say; needed to train and to rank, not to write.
         settings: Projector, fusion, training; the defaults where absent.
-        encoder: An encoder, or the settings of a new one that `fit` pretrains.
-        seed: Seed of new weights; torch's own generator stays where it is.
+        encoder: An encoder, or the settings of a new one that `fit` pretrains; needed where
+            `settings.encoder` names another than the autoregressive one.
+        seed: Seed of new weights, and of `settings.shuffle_titles`; torch's own generator stays
+            where it is.
 
     Raises:
-        UserError: The parts do not fit together, or the model is no causal language model.
+        UserError: The parts do not fit together, a title cannot be said, or the model is no causal
+            language model.
     """
     from userllm.model import UserLLM  # it imports this file
 
     settings = settings or UserLLMSettings()
     if catalog is not None and len(catalog) != schema.num_items:
         raise UserError(f"a catalogue of {len(catalog)} items, a schema of {schema.num_items}")
+    if settings.encoder != "user_encoder" and not isinstance(encoder, EventEncoder):
+        raise UserError(
+            f"encoder={settings.encoder!r} in the settings is not built here: give encoder=, or "
+            "leave the setting at 'user_encoder'"
+        )
+    if catalog is not None and settings.shuffle_titles:
+        catalog = shuffled_titles(catalog, seed)
     llm = wrap_language_model(model, tokenizer)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -79,6 +96,8 @@ def build(
         except ValueError as error:
             raise UserError(str(error)) from error
     built.schema, built.encoder_settings = schema, planned
+    if catalog is not None:
+        _ = built.titles  # one that cannot be said is found here
     return built.eval()
 
 
@@ -111,6 +130,8 @@ def fit(
     seed: int = 0,
     progress: Progress | None = None,
     accelerator: str = "cpu",
+    validate: Callable[[UserLLM], float] | None = None,
+    checkpoints: Path | None = None,
 ) -> tuple[StageReport, ...]:
     """Pretrains the encoder, aligns and tunes, as the model's settings say.
 
@@ -122,6 +143,10 @@ def fit(
         seed: Seed of order, dropout and noise.
         progress: Where to say how far it is; None = nowhere, `Printed()` = stderr.
         accelerator: Lightning's name of the device.
+        validate: Value to maximise, looked at as often as `settings.tune.looks` says while tuning;
+            the weights of its best look stay.
+        checkpoints: Folder for unfinished stages, of this fit alone: where it was interrupted,
+            the same call goes on from there. A fit that comes to its end removes what it kept.
 
     Returns:
         What each stage took.
@@ -146,18 +171,46 @@ def fit(
     planned = model.encoder_settings
     if pretrain is None:
         pretrain = model.settings.pretrained and planned is not None
-    if pretrain:
-        if planned is None or not isinstance(model.encoder, UserEncoder):
-            raise UserError("pretrain: only an encoder that UserLLM.build made is pretrained here")
+    if pretrain and (planned is None or not isinstance(model.encoder, UserEncoder)):
+        raise UserError("pretrain: only an encoder that UserLLM.build made is pretrained here")
+    told = fitting.Fitting(
+        seed,
+        progress,
+        validate=None if validate is None else lambda: validate(model),
+        accelerator=accelerator,
+        checkpoints=None if checkpoints is None else Path(checkpoints),
+        key=_key(model, log, validate is not None, pretrain),
+    )
+    if planned is not None and pretrain:
+        assert isinstance(model.encoder, UserEncoder)
         model.encoder.requires_grad_(True)
         torch.manual_seed(seed)
         stages.append(
             pretraining.pretrain(
-                model.encoder, log, planned, seed=seed, progress=progress, accelerator=accelerator
+                model.encoder,
+                log,
+                planned,
+                seed=seed,
+                progress=progress,
+                accelerator=accelerator,
+                checkpoint=told.checkpoint("encoder"),
+                key=f"{told.key} {seed} {planned.model_dump_json()}",
             )
         )
-    told = fitting.Fitting(seed, progress, accelerator=accelerator)
-    return (*stages, *fitting.fit(model, log, told))
+    stages += fitting.fit(model, log, told)
+    for stage in stages:
+        if (kept := told.checkpoint(stage.name)) is not None:
+            kept.unlink(missing_ok=True)
+    return tuple(stages)
+
+
+def _key(model: UserLLM, log: EventLog, *facts: object) -> str:
+    """Changes with what a checkpoint of `fit` depends on and the settings do not say."""
+    digest = hashlib.sha256(f"{facts} {model.llm.identity} {model.schema.fingerprint()}".encode())
+    digest.update(repr(model.titles).encode())
+    for column in (log.indptr, *(log.columns[name] for name in sorted(log.columns))):
+        digest.update(np.ascontiguousarray(column).tobytes())
+    return digest.hexdigest()
 
 
 def embed(model: UserLLM, histories: Histories) -> Tensor:
@@ -178,8 +231,9 @@ def rank(
         exclude_seen: Leave out what the whole history holds.
 
     Returns:
-        For each user, external ids and log-probabilities (over the whole catalogue, in nats).
-        Fewer than `k` where fewer items are left.
+        For each user, external ids and log-probabilities in nats: over the whole catalogue, or
+        under `decoding=free` of the texts that named the items among all texts. Fewer than `k`
+        where fewer items are left or the decoding names no more.
 
     Raises:
         UserError: No catalogue, `k` below 1, or histories that cannot be read.
@@ -190,14 +244,12 @@ def rank(
     if k < 1:
         raise UserError(f"k={k}: at least one item is to be ranked")
     whole, batch = _read(model, histories)
-    seen = seen_items(whole, len(catalog)) if exclude_seen else None
     answer = []
-    trie = model.trie  # made outside of inference mode: training may use it later
-    with _evaluating(model), torch.inference_mode():
-        for part in chunks(len(batch), trie.num_nodes):
-            excluded = None if seen is None else seen[part]
+    with _evaluating(model):
+        for part in ranking.user_chunks(model, len(batch)):
+            excluded = seen_items(whole.rows(part), len(catalog)) if exclude_seen else None
             some = Candidates(len(catalog), excluded)
-            found = ranking.rank(model, batch.rows(part), some, k)
+            found = ranking.rank_at_once(model, batch.rows(part), some, k)
             for ids, scores in zip(found.ids.tolist(), found.scores.tolist(), strict=True):
                 pairs = zip(ids, scores, strict=True)
                 answer.append([(catalog.items.to_external(i), s) for i, s in pairs if i])
@@ -234,7 +286,7 @@ def generate(
 def _read(model: UserLLM, histories: Histories) -> tuple[HistoryBatch, HistoryBatch]:
     """Whole histories, and as much of them as the encoder reads, where the model is."""
     whole = read_batch(histories, model.schema, model.catalog)
-    lacking = [name for name in model.encoder.schema.names if name not in whole.features]
+    lacking = [name for name in model.columns_read if name not in whole.features]
     if lacking:
         raise UserError(f"the histories lack feature {lacking[0]!r}, which the encoder reads")
     whole = whole.to(model.llm.device)

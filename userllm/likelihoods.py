@@ -56,7 +56,7 @@ def _by_tokens(
     model: UserLLM, context: UserContext, lead: Tensor, items: Tensor, kept: Tensor
 ) -> Tensor:
     """Plain next-token cross-entropy of title and end, over the whole vocabulary."""
-    titles = model.title_tokens[items]
+    titles = model.title_tokens.to(items.device)[items]
     packed = pack(lead, titles, kept)
     row, column, branch = packed.pick(packed.step >= 0)
     states = model.read(context, packed.layout)[row, column]

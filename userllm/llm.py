@@ -22,6 +22,9 @@ from userllm.nn.loss import full_precision
 class LanguageModel(nn.Module):
     """A causal language model and its tokenizer.
 
+    The model keeps the dtype of its weights. What it gives back has 32 bits at least, and what it
+    is given may have any number of them.
+
     Args:
         model: A Hugging Face causal model.
         tokenizer: Its tokenizer.
@@ -49,6 +52,12 @@ class LanguageModel(nn.Module):
         """Where the weights are."""
         weight: Tensor = self.model.get_input_embeddings().weight
         return weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights that read, and of what passes between the layers."""
+        weight: Tensor = self.model.get_input_embeddings().weight
+        return weight.dtype
 
     @property
     def end_token(self) -> int:
@@ -94,6 +103,19 @@ class LanguageModel(nn.Module):
         """Input embeddings `[..., E]` of tokens `[...]`."""
         return self.model.get_input_embeddings()(tokens)
 
+    def check_positions(self, needed: int) -> None:
+        """Refuses a text of so many tokens where the model has fewer positions.
+
+        Raises:
+            UserError: It has fewer.
+        """
+        places = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        if places is not None and needed > places:
+            raise UserError(
+                f"user, text and title take up to {needed} positions, but {self.identity} has "
+                f"{places}: shorten the encoder's history, recent_as_text or the titles"
+            )
+
     def new_memory(self, batch: int) -> Memory:
         """An empty memory of `batch` rows."""
         return Memory(torch.zeros(batch, 0, dtype=torch.long, device=self.device))
@@ -105,10 +127,10 @@ class LanguageModel(nn.Module):
         positions: Tensor | None = None,
         memory: Memory | None = None,
     ) -> Tensor:
-        """Last hidden states `[B, T, E]` of input embeddings `[B, T, E]`.
+        """Last hidden states `[B, T, E]` of input embeddings `[B, T, E]`, in 32 bits at least.
 
         Args:
-            vectors: Input embeddings.
+            vectors: Input embeddings; rounded to the model's dtype.
             mask: `[B, T]`, or `[B, 1, T, S + T]` after `S` remembered tokens; True = keep; None =
                 plain causal. Layers with a sliding window see less, by position.
             positions: `[B, T]`; counted from the mask where absent. Tokens of a row may share one.
@@ -123,6 +145,7 @@ class LanguageModel(nn.Module):
         if mask is not None and positions is None:
             positions = counted_positions(mask)
         given: Any = mask
+        vectors = vectors.to(self.dtype)
         windows = layer_windows(self.model.config.get_text_config())
         if mask is not None and positions is not None and (mask.ndim == 4 or windows):
             read = positions
@@ -141,7 +164,7 @@ class LanguageModel(nn.Module):
             memory.append(positions)
             if memory.cache.get_seq_length() != len(memory):
                 raise RuntimeError("no memory in training with gradient checkpointing: use eval()")
-        return out.last_hidden_state
+        return full_precision(out.last_hidden_state)
 
     def logits(self, states: Tensor) -> Tensor:
         """Logits `[M, V]` of the whole vocabulary after states `[M, E]`."""
@@ -150,12 +173,12 @@ class LanguageModel(nn.Module):
     def token_logits(self, states: Tensor, tokens: Tensor | slice) -> Tensor:
         """Logits `[M, C]` of some tokens `[C]` after states `[M, E]`."""
         weight, bias = self._head(tokens)
-        return self._scaled(F.linear(states, weight, bias))
+        return self._scaled(F.linear(states.to(weight.dtype), weight, bias))
 
     def paired_logits(self, states: Tensor, tokens: Tensor) -> Tensor:
         """Logits `[B, C]`: of token c after state c of each row, states `[B, C, E]`."""
         weight, bias = self._head(tokens)
-        logits = torch.einsum("bce,ce->bc", states, weight)
+        logits = torch.einsum("bce,ce->bc", states.to(weight.dtype), weight)
         return self._scaled(logits if bias is None else logits + bias)
 
     def _head(self, tokens: Tensor | slice) -> tuple[Tensor, Tensor | None]:
@@ -185,26 +208,9 @@ def load_language_model(name: str) -> LanguageModel:
         UserError: There is no such model, something of it is missing or does not fit, or it is
             not a causal language model.
     """
-    from transformers import (
-        MODEL_FOR_CAUSAL_LM_MAPPING,
-        AutoConfig,
-        AutoModelForCausalLM,
-        AutoTokenizer,
-    )
+    from transformers import AutoModelForCausalLM
 
-    path = Path(name).expanduser()
-    local = path.exists() or name.startswith((".", "/", "~"))
-    if local:
-        _check_folder(name, path)
-    source = str(path) if local else name
-    with _loading(name, "the configuration"):
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise UserError(f"--llm {name}: {config.model_type} is not a causal language model")
-    with _loading(name, "the tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise UserError(f"--llm {name}: the tokenizer cannot be loaded (it has no vocabulary)")
+    source, config, tokenizer = _without_weights(name)
     with _loading(name, "the weights"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
@@ -222,6 +228,42 @@ def load_language_model(name: str) -> LanguageModel:
             f"first {missing[0]}; they would be random"
         )
     return llm
+
+
+def outline_language_model(name: str) -> LanguageModel:
+    """A causal model by hub name or local path with its tokenizer and shapes, but no weights.
+
+    It can be asked how large it is and what its tokens are, in a second and next to no memory.
+
+    Raises:
+        UserError: See `load_language_model`; weights are not looked at.
+    """
+    from transformers import AutoModelForCausalLM
+
+    _, config, tokenizer = _without_weights(name)
+    with _loading(name, "the model"), torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return LanguageModel(model, tokenizer, identity=name)
+
+
+def _without_weights(name: str) -> tuple[str, Any, Any]:
+    """Where a model is, its configuration and its tokenizer."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
+
+    path = Path(name).expanduser()
+    local = path.exists() or name.startswith((".", "/", "~"))
+    if local:
+        _check_folder(name, path)
+    source = str(path) if local else name
+    with _loading(name, "the configuration"):
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(f"--llm {name}: {config.model_type} is not a causal language model")
+    with _loading(name, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError(f"--llm {name}: the tokenizer cannot be loaded (it has no vocabulary)")
+    return source, config, tokenizer
 
 
 def _check_folder(name: str, path: Path) -> None:

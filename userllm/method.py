@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -17,6 +18,7 @@ from benchmark.events import EventLog
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.types import (
     Candidates,
+    Catalog,
     FitReport,
     HistoryBatch,
     Ranking,
@@ -24,15 +26,25 @@ from benchmark.types import (
     rank_scores,
 )
 from userllm import ranking
+from userllm.compatibility import LONGEST_QUERY_TOKENS, check_query, check_shape, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.corpus import held_out_items, item_lines, language_model, shuffled_titles
+from userllm.corpus import (
+    corpus,
+    held_out_items,
+    item_lines,
+    language_model,
+    shuffled_titles,
+)
+from userllm.embedded import train_tokenizer
 from userllm.event_encoder import EventEncoder
 from userllm.fitting import Fitting, fit
+from userllm.llm import outline_language_model
 from userllm.model import UserLLM
 from userllm.muting import muted
 from userllm.perplexity import with_and_without_user
 from userllm.pretraining import new_encoder, pretrained_encoder
 from userllm.trainable import all_parameters, trained_parameters
+from userllm.training import training_device
 
 _WATCHED = "recall@10"
 _WEIGHTS = "encoder.safetensors"
@@ -48,8 +60,9 @@ class EncoderRanker:
     @torch.inference_mode()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
+        histories = histories.to(next(self.encoder.parameters()).device)
         scores = self.encoder.item_log_probs(self.encoder.embed(histories))
-        return rank_scores(scores, candidates, k, log_probs=True)
+        return rank_scores(scores.cpu(), candidates, k, log_probs=True)
 
 
 def build_encoder(
@@ -99,7 +112,7 @@ class UserEncoderMethod:
     def features_read(self) -> tuple[str, ...]:
         """See `benchmark.protocols.FeatureReader`."""
         assert isinstance(self._encoder, EventEncoder)
-        return self._encoder.schema.names
+        return self._encoder.columns_read
 
     def save(self, folder: Path) -> None:
         """See `benchmark.protocols.Saveable`."""
@@ -113,7 +126,7 @@ class UserEncoderMethod:
         except (OSError, SafetensorError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} holds no such user encoder ({reason})") from None
-        self._encoder = encoder.eval()
+        self._encoder = encoder.to(training_device(context.accelerator)).eval()
 
 
 class UserLLMMethod:
@@ -125,17 +138,14 @@ class UserLLMMethod:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
-        self._check(context)
         built = context.encoder
         assert built is not None, "the harness passes the encoder in"
         encoder = built.module
         assert isinstance(encoder, EventEncoder)
         self.history_length = encoder.history
-        catalog, held_out, lines = data.catalog, None, []
-        if self.settings.shuffle_titles:
-            catalog = shuffled_titles(catalog, context.seed)
-        if self.settings.held_out:
-            held_out = held_out_items(catalog, self.settings.held_out)
+        catalog, held_out = self._said(data, context)
+        lines = []
+        if held_out is not None:
             lines = list(compress(item_lines(catalog, data.events), held_out[1:]))
         llm, stages = language_model(
             catalog,
@@ -150,7 +160,12 @@ class UserLLMMethod:
             held_out=held_out,
         )
         torch.manual_seed(context.seed)
-        self._model = UserLLM(encoder, llm, self.settings, catalog)
+        try:
+            self._model = UserLLM(encoder, llm, self.settings, catalog)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        self._model.to(training_device(context.accelerator))
+        self._model.schema = data.schema
         texts = self._texts(lines, data.events, "before")
         fitting = Fitting(
             context.seed,
@@ -169,22 +184,34 @@ class UserLLMMethod:
         """What the model makes of held-out lines; nothing where none are held out."""
         return with_and_without_user(self._model, lines, events, when) if lines else {}
 
-    def _check(self, context: FitContext) -> None:
-        """Finds before anything is trained what does not fit together."""
-        llm = self.settings.language_model
-        fusion = self.settings.fusion
-        if context.llm is not None or fusion.kind != "cross_attention":
+    def _said(self, data: TrainingData, context: FitContext) -> tuple[Catalog, np.ndarray | None]:
+        """The catalogue as it is said, and which items' text no training may say."""
+        settings, catalog = self.settings, data.catalog
+        if settings.shuffle_titles:
+            catalog = shuffled_titles(catalog, context.seed)
+        held_out = held_out_items(catalog, settings.held_out) if settings.held_out else None
+        return catalog, held_out
+
+    def check(self, data: TrainingData, context: FitContext) -> None:
+        """See `benchmark.protocols.Checked`."""
+        settings = self.settings
+        data.schema.subset(settings.recent_fields or ())  # names what is none
+        catalog, held_out = self._said(data, context)
+        if context.llm is not None:
+            llm = outline_language_model(context.llm)
+            name = context.llm
+            check_shape(settings, name, len(llm.layers()), llm.width, llm.layer_width)
+            check_query(settings.query, len(llm.encode(settings.query, begin=True)))
+            spoken_titles(catalog, llm)
             return
-        if fusion.every > llm.layers:
-            raise UserError(
-                f"user_llm.fusion.every={fusion.every}, but user_llm.language_model.layers="
-                f"{llm.layers}: 1 to {llm.layers} are possible"
-            )
-        if llm.width % fusion.heads:
-            raise UserError(
-                f"user_llm.fusion.heads={fusion.heads} must divide "
-                f"user_llm.language_model.width={llm.width}"
-            )
+        size = settings.language_model
+        name = "user_llm.language_model"
+        check_shape(settings, name, size.layers, size.width, size.width)
+        # No token is shorter than a byte, so only a long query asks for the tokens themselves.
+        if not 0 < len(settings.query.encode()) < LONGEST_QUERY_TOKENS:
+            tokenizer = train_tokenizer(corpus(catalog, data.events, held_out), size.vocabulary)
+            query = tokenizer.encode(settings.query, add_special_tokens=False)
+            check_query(settings.query, 1 + len(query))
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
@@ -197,7 +224,7 @@ class UserLLMMethod:
     @property
     def features_read(self) -> tuple[str, ...]:
         """See `benchmark.protocols.FeatureReader`."""
-        return self._model.encoder.schema.names
+        return self._model.columns_read
 
     def muted(self) -> AbstractContextManager[None]:
         """See `benchmark.protocols.Muted`."""
@@ -216,4 +243,5 @@ class UserLLMMethod:
         built = None if context.encoder is None else context.encoder.module
         assert built is None or isinstance(built, EventEncoder)
         self._model = UserLLM.from_pretrained(folder, llm=given, encoder=built)
+        self._model.to(training_device(context.accelerator))
         self.history_length = self._model.encoder.history

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.events import EventLog
-from benchmark.schema import FeatureSchema
+from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import Catalog, HistoryBatch, Progress, StageReport
 from userllm import checkpoint, library
+from userllm.compatibility import LONGEST_QUERY_TOKENS, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.corpus import item_title_tokens
+from userllm.corpus import held_out_items
 from userllm.decoding import (
     Layout,
     Prefix,
@@ -33,8 +34,6 @@ from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
 from userllm.projector import EventProjector, Perceiver
 from userllm.trie import TitleTrie, build_trie
-
-LONGEST_QUERY_TOKENS = 32
 
 
 class UserLLM(nn.Module):
@@ -62,7 +61,7 @@ class UserLLM(nn.Module):
         self.llm = llm
         self.settings = settings
         self.catalog = catalog
-        self.schema = encoder.schema  # what events may name; `build` knows more than is read
+        self.schema = encoder.schema  # what events may name: whoever knows of more says so
         self.encoder_settings: UserEncoderSettings | None = None  # of the encoder that `fit` trains
         width, length = encoder.width, encoder.history
         heads, projector = settings.fusion.heads, settings.projector
@@ -118,6 +117,8 @@ class UserLLM(nn.Module):
         seed: int = 0,
         progress: Progress | None = None,
         accelerator: str = "cpu",
+        validate: Callable[[UserLLM], float] | None = None,
+        checkpoints: Path | None = None,
     ) -> tuple[StageReport, ...]:
         """Trains on histories; see `userllm.library.fit`."""
         return library.fit(
@@ -127,6 +128,8 @@ class UserLLM(nn.Module):
             seed=seed,
             progress=progress,
             accelerator=accelerator,
+            validate=validate,
+            checkpoints=checkpoints,
         )
 
     def embed(self, histories: Histories) -> Tensor:
@@ -161,24 +164,42 @@ class UserLLM(nn.Module):
         """Reads what `save_pretrained` wrote; see `userllm.checkpoint.load`."""
         return checkpoint.load(folder, schema=schema, llm=llm, encoder=encoder)
 
-    @cached_property
+    @property
     def trie(self) -> TitleTrie:
-        """The catalogue's titles.
+        """The catalogue's titles, where the language model is.
 
         Raises:
             ValueError: The model was built without a catalogue.
+            UserError: A title cannot be said.
         """
+        return self._trie.to(self.llm.device)
+
+    @cached_property
+    def _trie(self) -> TitleTrie:
+        # Whoever asks first may do so in inference mode, and training after that.
+        with torch.inference_mode(False):
+            return build_trie(self.titles, self.llm.end_token)
+
+    @cached_property
+    def titles(self) -> list[list[int]]:
+        """Tokens of each item's title, item 1 first; errors as of `trie`."""
         if self.catalog is None:
             raise ValueError("without a catalogue there is nothing to rank")
-        return build_trie(item_title_tokens(self.catalog, self.llm), self.llm.end_token)
+        return spoken_titles(self.catalog, self.llm)
 
     @cached_property
     def title_tokens(self) -> Tensor:
         """Tokens of each title, `LongTensor[N + 1, T]`, filled up with -1 at the end."""
-        if self.catalog is None:
-            raise ValueError("without a catalogue there are no titles")
-        titles = [torch.tensor(t) for t in ([-1], *item_title_tokens(self.catalog, self.llm))]
-        return nn.utils.rnn.pad_sequence(titles, batch_first=True, padding_value=-1)
+        with torch.inference_mode(False):
+            titles = [torch.tensor(title) for title in ([-1], *self.titles)]
+            return nn.utils.rnn.pad_sequence(titles, batch_first=True, padding_value=-1)
+
+    @property
+    def _depth(self) -> int:
+        """Tokens of a title that ranking reads at most."""
+        if self.catalog is None or self.item_head is not None:
+            return 0
+        return int(self._trie.depth.max())
 
     def bridge(self) -> list[nn.Module]:
         """Projector, fusion and item head: all that is neither encoder nor language model."""
@@ -217,16 +238,29 @@ class UserLLM(nn.Module):
         """
         if not self.settings.recent_as_text:
             return self.query
-        return self._text.leads(histories, latest, self.settings.recent_as_text)
+        leads = self._text.leads(histories, latest, self.settings.recent_as_text)
+        return leads.to(self.llm.device)
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """Columns of a batch that an answer follows from: the encoder's, and those written."""
+        text = (ITEM, *self._fields) if self.settings.recent_as_text else ()
+        return tuple(dict.fromkeys((*self.encoder.columns_read, *text)))
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        """Features written behind a recent item."""
+        chosen = self.settings.recent_fields
+        return self.schema.given.names[1:] if chosen is None else chosen
 
     @cached_property
     def _text(self) -> HistoryText:
         if self.catalog is None:
             raise ValueError("without a catalogue no item can be written as text")
-        titles = item_title_tokens(self.catalog, self.llm)
-        fields = self.encoder.schema.given.names[1:]
+        settings = self.settings
+        unsaid = held_out_items(self.catalog, settings.held_out) if settings.held_out else None
         return HistoryText(
-            self.catalog, self.encoder.schema, fields, self.llm, titles, self.settings.query
+            self.catalog, self.schema, self._fields, self.llm, self.titles, settings.query, unsaid
         )
 
     def item_log_probs(self, states: Tensor) -> Tensor:
@@ -236,11 +270,11 @@ class UserLLM(nn.Module):
         """
         if self.item_head is None:
             raise ValueError("only a model with loss=item_head has an item head")
-        return self.encoder.item_log_probs(self.item_head(states))
+        return self.encoder.item_log_probs(self.item_head(states.to(self.item_head.weight.dtype)))
 
     def read_histories(self, histories: HistoryBatch) -> tuple[UserContext, Encoded]:
         """What the language model may read of whole histories: `B` users with one view each."""
-        encoded = self.encoder.encode(histories)
+        encoded = self.encoder.encode(histories.to(self.llm.device))
         context = self.context(encoded.states, encoded.mask, encoded.latest.unsqueeze(1))
         return context, encoded
 
@@ -250,11 +284,15 @@ class UserLLM(nn.Module):
         lead = self.leads(histories, (histories.lengths - 1).unsqueeze(1))
         return self.prompt(context, lead if lead.ndim == 1 else lead[:, 0]), encoded
 
-    def catalogue_log_probs(self, trie: TitleTrie, histories: HistoryBatch) -> Tensor:
-        """Exact log-probability `[B, N + 1]` of every item as the next one."""
+    def catalogue_log_probs(self, trie: TitleTrie | None, histories: HistoryBatch) -> Tensor:
+        """Exact log-probability `[B, N + 1]` of every item as the next one.
+
+        Without a trie it is the catalogue's own, where one is needed.
+        """
         prompt, encoded = self.ask(histories)
         if self.item_head is not None:
             return self.item_log_probs(prompt.state)
+        trie = self.trie if trie is None else trie
         prior = self.prior(trie, encoded.at_latest())
         return catalogue_log_probs(self.llm, trie, prompt, prior)
 
@@ -262,11 +300,17 @@ class UserLLM(nn.Module):
         """What titles continue: the user's vectors and behind them a lead, `[G]` or `[B, G]`.
 
         The lead is the query where absent.
+
+        Raises:
+            UserError: The language model has too few positions for it and the longest title.
         """
         lead = self.query if lead is None else lead
         users = len(context.vectors)
+        prefix = _soft_prompt(context) if self.fusion is None else None
+        begin = 0 if prefix is None else prefix.next_position.max()
+        self.llm.check_positions(int(begin + (lead >= 0).sum(dim=-1).max()) + self._depth)
         if self.fusion is None:
-            return read_prompt(self.llm, lead, users, _soft_prompt(context))
+            return read_prompt(self.llm, lead, users, prefix)
         fusion = self.fusion
 
         def attend(some: Tensor) -> AbstractContextManager[None]:
@@ -275,9 +319,16 @@ class UserLLM(nn.Module):
         return read_prompt(self.llm, lead, users, attend=attend)
 
     def read(self, context: UserContext, layout: Layout) -> Tensor:
-        """Last hidden states `[B, T, E]` of a layout, the users attached."""
+        """Last hidden states `[B, T, E]` of a layout, the users attached.
+
+        Raises:
+            UserError: The language model has too few positions for it.
+        """
+        prefix = _soft_prompt(context) if self.fusion is None else None
+        begin = 0 if prefix is None else prefix.next_position.gather(1, layout.view)
+        self.llm.check_positions(int((begin + layout.offset).max()) + 1)
         if self.fusion is None:
-            return branch_states(self.llm, layout, _soft_prompt(context))
+            return branch_states(self.llm, layout, prefix)
         with self.fusion.attend(self.llm, context, layout.view):
             return branch_states(self.llm, layout)
 

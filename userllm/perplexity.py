@@ -21,6 +21,12 @@ def with_and_without_user(
 ) -> dict[str, TextScores]:
     """Scores of some lines, read alone and read with a user attached.
 
+    Both read the same tokens from the same beginning, so that they differ by the user alone, and
+    neither reads the query: it would ask for a title, and the answer to that is a recommendation.
+    Plain text is what the language model could say before, so what it loses there is the price.
+    Tuning shows a user before the query only; with a user, text is plain in a place that no
+    training has shown.
+
     Args:
         model: Fitted or not; left in evaluation mode.
         lines: Text. Line n gets the history of user n, and of user n - U where there are `U`.

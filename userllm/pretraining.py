@@ -13,7 +13,7 @@ from benchmark.types import Progress, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.config import UserEncoderSettings
 from userllm.objectives import NextEventObjective
-from userllm.training import Stage, run_stage
+from userllm.training import Stage, device_facts, run_stage, training_device
 from userllm.user_encoder import UserEncoder
 from userllm.windows import endless_windows, targets_per_window
 
@@ -87,7 +87,7 @@ def pretrained_encoder(
     accelerator: str = "cpu",
     checkpoints: Path | None = None,
 ) -> tuple[UserEncoder, StageReport]:
-    """Pretrains an encoder on training events, or takes it from the cache.
+    """Pretrains an encoder on training events, or takes it from the cache, to where it trains.
 
     Args:
         log: Training events.
@@ -126,7 +126,8 @@ def pretrained_encoder(
         schema=encoder.schema.fingerprint(),
         settings=settings.model_dump(),
         seed=seed,
+        **device_facts(settings.optimizer, accelerator),
     )
     folder, report = cached_stage(cache, key, build)
     encoder.load_state_dict(load_file(folder / _WEIGHTS))
-    return encoder.eval(), report
+    return encoder.to(training_device(accelerator)).eval(), report

@@ -100,7 +100,10 @@ class Tuning(nn.Module):
         self.register_buffer("held_out", held_out, persistent=False)
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
-        """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats."""
+        """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats.
+
+        Zero where all of them are held out.
+        """
         inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
         positions, items, kept = self.pick(batch)
         context, views = self._contexts(inputs, positions)
@@ -108,6 +111,8 @@ class Tuning(nn.Module):
             items = self._partly_drawn(items, views.detach())
         if self.held_out is not None:
             kept = kept & ~self.held_out[items]
+            if not kept.any():  # nothing to read: no gradient, but a graph as ever
+                return 0 * context.vectors.sum()
         lead = self.model.leads(inputs, positions)
         rows = context.mask.shape[:2]
         items, kept = items.view(rows), kept.view(rows)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from userllm.llm import LanguageModel
+from userllm.nn.loss import full_precision
 
 _LORA = ".lora_"
 """Part of the name of every matrix that peft adds."""
@@ -62,7 +63,12 @@ def with_lora(model: Any, rank: int) -> Any:
     with warnings.catch_warnings():
         # GPT-2's maps are stored the other way round; peft sees that by itself, and says so.
         warnings.filterwarnings("ignore", message="fan_in_fan_out")
-        return inject_adapter_in_model(config, model)
+        model = inject_adapter_in_model(config, model)
+    # Beside weights of 16 bits too, they train in 32, or small steps would be lost.
+    for name, weight in model.named_parameters():
+        if _LORA in name:
+            weight.data = full_precision(weight.data)
+    return model
 
 
 def trained_parameters(module: nn.Module) -> int:

@@ -18,12 +18,13 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from benchmark.types import Progress, StageReport
+from userllm.cache import versions
 from userllm.config import OptimizerSettings
 from userllm.module import TrainingModule
 from userllm.resume import FORMAT, CheckpointFile, moving_weights
 from userllm.watch import Watch, train_mode
 
-__all__ = ["Stage", "run_stage", "train_mode"]
+__all__ = ["Stage", "device_facts", "run_stage", "train_mode", "training_device"]
 
 _Precision = Literal["32-true", "bf16-mixed"]
 
@@ -71,12 +72,17 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     Without looks it is left as it is after the last step. A stage that goes on from a checkpoint
     gives the same losses, looks and weights as one that was never interrupted.
 
+    The learner is moved to the stage's device and stays there: looks, and whatever is asked of it
+    later, find it in one place.
+
     Raises:
         FloatingPointError: The loss became NaN or infinite.
         KeyboardInterrupt: The user interrupted.
     """
     progress.stage(stage.name, stage.steps / stage.steps_per_epoch)
     train_mode(learner)
+    device = training_device(stage.accelerator)
+    learner.to(device)
     file = saved = None
     if stage.checkpoint is not None:
         file = CheckpointFile(stage.checkpoint, _owner(learner, stage), progress)
@@ -89,6 +95,7 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
         for _ in range(watch.at.step * stage.optimizer.accumulate):
             next(stage.batches)
         _fit(module, stage, watch)
+        learner.to(device)  # Lightning takes it back to the processor
     watch.close()
     learner.eval()
     at = watch.at
@@ -120,6 +127,28 @@ def _fit(module: TrainingModule, stage: Stage, watch: Watch) -> None:
             signal.signal(signal.SIGINT, handler)
 
 
+def training_device(accelerator: str) -> torch.device:
+    """The device that Lightning trains on.
+
+    Args:
+        accelerator: Lightning's name of it.
+    """
+    if accelerator == "cpu":
+        return torch.device("cpu")
+    return L.Fabric(accelerator=accelerator, devices=1).device
+
+
+def device_facts(optimizer: OptimizerSettings, accelerator: str) -> dict[str, str]:
+    """What the numbers of a stage depend on beside its settings: kind of device, and precision.
+
+    Nothing on a processor, where the settings say it all.
+    """
+    kind = training_device(accelerator).type
+    if kind == "cpu":
+        return {}
+    return {"device": kind, "precision": precision(optimizer, accelerator)}
+
+
 def precision(optimizer: OptimizerSettings, accelerator: str) -> _Precision:
     """Lightning's name of the precision; `auto` is bf16 on a GPU that has it, else fp32.
 
@@ -138,7 +167,7 @@ def _owner(learner: nn.Module, stage: Stage) -> str:
     """A hash of what a checkpoint must agree with."""
     weights = moving_weights(learner).items()
     facts: Mapping[str, Any] = {
-        "format": [FORMAT, torch.__version__],
+        "format": [FORMAT, versions()],
         "stage": [stage.name, stage.key, stage.steps, stage.looks, stage.patience],
         "optimizer": stage.optimizer.model_dump(),
         "device": [stage.accelerator, precision(stage.optimizer, stage.accelerator)],

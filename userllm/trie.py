@@ -11,8 +11,9 @@ Items with the same title share a leaf, and share its probability equally.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,6 +72,29 @@ class TitleTrie:
         """`P`: positions the model must read to score the whole catalogue."""
         return len(self.token)
 
+    @property
+    def device(self) -> torch.device:
+        """Where all of its tensors are."""
+        return self.token.device
+
+    def to(self, device: torch.device) -> TitleTrie:
+        """The same trie on a device; it is copied there once, however often it is asked for."""
+        if device not in self._copies:
+            values = [(field.name, getattr(self, field.name)) for field in fields(self)]
+            with torch.inference_mode(False):  # training may read the copy that ranking has made
+                moved: dict[str, Any] = {
+                    n: x.to(device) for n, x in values if isinstance(x, Tensor)
+                }
+                copy = replace(self, **moved)
+            self._copies[device] = copy
+            vars(copy)["_copies"] = self._copies
+        return self._copies[device]
+
+    @cached_property
+    def _copies(self) -> dict[torch.device, TitleTrie]:
+        """The trie by device, this one among them; all of them share this."""
+        return {self.device: self}
+
     @cached_property
     def choice_tokens(self) -> Tensor:
         """The distinct tokens of all edges, ascending."""
@@ -85,7 +109,7 @@ class TitleTrie:
     def branch(self) -> Tensor:
         """`LongTensor[P]`: the first branching node at or behind each node; -1 = none."""
         branching = self.edge_node.unique()
-        place = torch.searchsorted(branching, torch.arange(self.num_nodes))
+        place = torch.searchsorted(branching, torch.arange(self.num_nodes, device=self.device))
         return torch.cat([branching, branching.new_full((1,), -1)])[place]
 
     def reads(self, nodes: Tensor, others: Tensor) -> Tensor:

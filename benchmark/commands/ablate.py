@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.ablation import Grid, read_grid
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
+from benchmark.settings import flatten, merge, parse_assignment
 from benchmark.tables import Tables, default_tables
 
 if TYPE_CHECKING:
@@ -60,15 +61,21 @@ def ablate_command(
     finally:
         progress.close()
     from benchmark.differences import compare
+    from benchmark.provenance import differences_in_code
 
     shown = []
     for task, metric in metrics.items():
         outcomes = compare([row for row in rows if row.task == task])
         shown += [outcome.to_json() for outcome in outcomes]
         figures = _draw(outcomes, grid, metric, config)
-        if not config.as_json:
+        code = differences_in_code(row.record for row in rows if row.task == task and row.record)
+        if config.as_json:
+            if code:
+                print(f"note: {task}: {code}", file=sys.stderr)
+        else:
             first = tables.tasks[task].metrics[0]
-            _print(outcomes, grid.names, list(dict.fromkeys([first, metric])), figures, warning)
+            metrics_shown = list(dict.fromkeys([first, metric]))
+            _print(outcomes, grid.names, metrics_shown, figures, code, warning)
     if config.as_json:
         print(json.dumps({"rows": shown}, indent=2))
         if warning:
@@ -86,10 +93,30 @@ def _draw(outcomes: Sequence[Outcome], grid: Grid, metric: str, config: RunConfi
         own.name: own.shown(chosen) for own, chosen in zip(grid.axes, grid.chosen, strict=True)
     }
     try:
-        return draw_ablation(outcomes, shown, metric, config.out / "plots")
+        folder = config.out / "plots"
+        return draw_ablation(outcomes, shown, metric, folder, changed_options(config, grid))
     except UserError as error:
         print(f"no figure: {error}", file=sys.stderr)
         return []
+
+
+def changed_options(config: RunConfig, grid: Grid) -> dict[str, str]:
+    """What was asked for, where it is not the default: axis, option or setting → value."""
+    chosen = zip(grid.axes, grid.chosen, strict=True)
+    options = {
+        axis.name: ",".join(axis.shown(names))
+        for axis, names in chosen
+        if axis.shown(names) != axis.ordered
+    }
+    for name in ("seeds", "seen", "split", "llm"):
+        value = getattr(config, name)
+        if value != RunConfig.model_fields[name].default:
+            options[name] = ",".join(map(str, sorted(value))) if name == "seeds" else value
+    parsed = (parse_assignment(text) for text in config.assignments)
+    settings = merge(*({section: nested} for section, nested in parsed))
+    for name, value in sorted(flatten(settings).items()):
+        options[name] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return options
 
 
 def _print(
@@ -97,6 +124,7 @@ def _print(
     axes: Sequence[str],
     metrics: Sequence[str],
     figures: Sequence[Path],
+    code: str,
     warning: str,
 ) -> None:
     from rich.box import SIMPLE_HEAD
@@ -129,6 +157,8 @@ def _print(
         "difference to the default (*) with its 95% bootstrap interval, paired by user; "
         "trained: parameters"
     )
+    if code:
+        print(code)
     print_end(console, rows, figures, warning)
 
 

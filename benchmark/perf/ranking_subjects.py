@@ -17,9 +17,10 @@ from torch import Tensor
 from benchmark import results
 from benchmark.config import read_config
 from benchmark.perf.movie_titles import movie_titles
+from benchmark.planning import open_world
 from benchmark.progress import open_progress
 from benchmark.registry import load
-from benchmark.runner import open_world, run
+from benchmark.runner import run
 from benchmark.tables import default_tables
 
 LARGE: Mapping[str, Any] = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark import host
 from benchmark.errors import unknown
+from benchmark.failures import explain
 from benchmark.probing.inputs import (
     Change,
     changed,
@@ -25,7 +26,6 @@ from benchmark.probing.report import NLL, ProbeReport, ProbeRow
 from benchmark.probing.retraining import fit_anew
 from benchmark.progress import RunProgress
 from benchmark.protocols import FeatureReader, Muted
-from benchmark.runner import explain
 from benchmark.tables import Tables
 from benchmark.tasks.next_item import Evaluation
 

@@ -12,10 +12,10 @@ from benchmark import identity, results
 from benchmark.cell import make_context, seed_everything
 from benchmark.errors import UserError
 from benchmark.plan import Cell, Task, World
+from benchmark.planning import make_cell, open_world
 from benchmark.progress import RunProgress
 from benchmark.protocols import CandidateRanker, Saveable
 from benchmark.results import RunRecord
-from benchmark.runner import make_cell, open_world
 from benchmark.settings import flatten, merge
 from benchmark.tables import Tables
 from benchmark.variants import Variant
@@ -165,6 +165,7 @@ def _config(
             "seen": protocol.seen,
             "llm": llm,
             "threads": threads or record.host.get("threads"),
+            "accelerator": record.host.get("accelerator") or "cpu",
             "sections": sections,
         }
     )

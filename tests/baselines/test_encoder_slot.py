@@ -81,6 +81,21 @@ def test_states_and_items_share_a_space(built, batch):
     torch.testing.assert_close(ranked(encoder, batch)[:, 1:], expected)
 
 
+@torch.no_grad()
+def test_states_follow_from_the_columns_that_it_claims_to_read_alone(name, world_split, batch):
+    encoder = build(name, world_split, context(world_split), pretrained=False).module
+    before = encoder.encode(batch).states[batch.mask if encoder.causal else ...]
+    assert set(encoder.columns_read) <= set(batch.features)
+    assert ITEM in encoder.columns_read
+    for column, values in batch.features.items():
+        cardinality = world_split.train.schema[column].cardinality
+        changed = torch.where(values > 0, values % cardinality + 1, values)
+        features = {**batch.features, column: changed}
+        encoded = encoder.encode(HistoryBatch(features, batch.mask))
+        after = encoded.states[batch.mask if encoder.causal else ...]
+        assert torch.equal(before, after) == (column not in encoder.columns_read)
+
+
 def test_padding_cannot_change_a_state(built, world):
     batch = histories(world, rows=6, length=5)
     narrow, wide = built.module.encode(batch), built.module.encode(wider(batch, 3))

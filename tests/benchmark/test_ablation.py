@@ -11,10 +11,11 @@ import yaml
 
 from benchmark.ablation import axis_names, read_axis, read_grid
 from benchmark.cli import main
+from benchmark.commands.ablate import changed_options
 from benchmark.config import read_config, read_layers
 from benchmark.errors import UserError
+from benchmark.planning import make_cell, open_world
 from benchmark.results import load_records
-from benchmark.runner import make_cell, open_world
 from benchmark.tables import default_tables
 from benchmark.variants import Variant
 from tests.fakes import make_tables
@@ -271,13 +272,54 @@ def test_the_table_says_differences_and_files(bench, tmp_path):
         "validation targets of 80 users", "seeds 0, 1", "deep *", "+0.000 [+0.000, +0.000]",
         "recall@10", "recall@1 ", "trained", "kind=bad seed 1: error: out of memory",
         "kind=blind: n/a: the data set",
-        "results/runs/plots/ablation-kind-world-next_item-quick-validation.png",
+        "results/runs/plots/ablation-kind-world-next_item-quick-validation-",
     ):  # fmt: skip
         assert part in " ".join(out.split()) + " "
     paths = [line.strip() for line in out.splitlines() if line.startswith("  results")]
     assert len(paths) == 6
     assert all((tmp_path / path).is_file() for path in paths)
     assert out.count("kind=blind") == 1
+
+
+def test_other_options_are_another_figure(bench, tmp_path):
+    plots = tmp_path / "results" / "runs" / "plots"
+    calls = [(), ("--seeds", "1"), ("--seen", "include"), ("--set", "alpha.rate=0.25"),
+             ("--values", "one", "--set", "alpha.fusion.kind=flat")]  # fmt: skip
+    for count, more in enumerate(calls, start=1):
+        for _ in range(2):  # the same call writes the same file
+            code, _, _ = bench("--axis", "pace", *more)
+            assert code == 0
+            assert len(list(plots.glob("*.png"))) == count
+
+
+def test_options_are_told_apart_by_what_is_not_the_default(tables):
+    grid = read_grid(["kind", "pace"], ["flat", "three,one"], tables)
+
+    def told(**options):
+        options = {"task": "next_item", "methods": grid.methods, "dataset": "world", **options}
+        return changed_options(read_config(None, options, tables), grid)
+
+    values = {"kind": "deep,flat"}
+    assert told() == values
+    assert told(seeds="1,0", set=["alpha.rate=0.5", "alpha.log=x", "alpha.rate=0.25"]) == {
+        **values, "seeds": "0,1", "alpha.rate": "0.25", "alpha.log": "x",
+    }  # fmt: skip
+    assert told(seeds="0", seen="include") == {**values, "seen": "include"}
+    assert list(told(set=["alpha.rate=0.5", "alpha.log=x"])) == ["kind", "alpha.log", "alpha.rate"]
+
+
+def test_rows_of_different_code_are_said(bench, tmp_path):
+    _, rows = bench.rows("--axis", "pace")
+    _, out, _ = bench("--axis", "pace")
+    assert "different code" not in out
+    path = tmp_path / rows[0]["cells"][0]["record"]
+    record = json.loads(path.read_text())
+    record["versions"]["torch"] = "0.1"
+    path.write_text(json.dumps(record))
+    _, out, _ = bench("--axis", "pace")
+    assert "rows were made by different code: torch 0.1, " in " ".join(out.split())
+    _, _, err = bench("--axis", "pace", "--json")
+    assert "note: next_item: rows were made by different code: torch 0.1, " in err
 
 
 def test_nothing_finished_is_a_table_without_figure(bench):

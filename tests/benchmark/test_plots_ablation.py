@@ -3,6 +3,7 @@ import pytest
 
 from benchmark.differences import compare
 from benchmark.plots_ablation import draw_ablation, draw_dots, draw_map
+from benchmark.provenance import differences_in_code
 from tests.benchmark.ablation_rows import failed, make_row
 
 
@@ -41,14 +42,69 @@ def test_dots_stand_at_the_numbers_and_gaps_are_labelled(outcomes):
         assert all(not a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
 
 
-def test_titles_fit_on_the_figure(outcomes):
-    figure = draw_dots(outcomes, {"kind": ["deep", "flat", "bad", "blind"]}, "recall@10")
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_titles_fit_on_the_figure(outcomes, count):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    axes = {"kind": ["deep", "flat", "bad", "blind"]}
+    options = {f"user_llm.tune.name_{n}": "org/a-language-model-of-7.5B" for n in range(count)}
+    figure = draw_dots(outcomes, axes, "recall@10", {"seen": "include", **options})
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    for text in figure.texts:
-        assert text.get_window_extent(canvas.get_renderer()).x1 <= figure.bbox.width
+    heading, below = (
+        next(t for t in figure.texts if start in t.get_text())
+        for start in ("recall@10 of", "targets of")
+    )
+    boxes = {text: text.get_window_extent(canvas.get_renderer()) for text in figure.texts}
+    assert all(box.x1 <= figure.bbox.width for box in boxes.values())
+    assert max(p.get_tightbbox(canvas.get_renderer()).y1 for p in figure.axes) < boxes[below].y0
+    first_line = boxes[heading].y1 - 12 * figure.dpi / 72
+    assert boxes[below].y1 < first_line
+    told = "".join(below.get_text().split())
+    assert all(f"{name}={value}" in told for name, value in options.items())
+    assert "include" not in told
+
+
+def test_other_options_are_another_file(outcomes, tmp_path):
+    axes = {"kind": ["deep", "flat", "bad", "blind"]}
+    options = [
+        {}, {"seeds": "0,1"}, {"llm": "a/b"}, {"llm": "a-b"}, {"a": "x" * 60}, {"a": "x" * 61},
+        {"seeds": "0,1", "llm": "a-b"},
+    ]  # fmt: skip
+    names = [draw_ablation(outcomes, axes, "recall@10", tmp_path, own)[0].name for own in options]
+    assert len(set(names)) == len(names)
+    assert names[0] == "ablation-kind-ml-100k-next_item-quick-test.png"
+    assert names[1] == "ablation-kind-ml-100k-next_item-quick-test-seeds=0,1.png"
+    assert max(map(len, names)) < 100
+    turned = {"llm": "a-b", "seeds": "0,1"}
+    assert draw_ablation(outcomes, axes, "recall@10", tmp_path, turned)[0].name == names[-1]
+
+
+def test_a_figure_says_where_rows_come_from_different_code(tmp_path):
+    rows = [make_row(tmp_path, value, np.ones(20)) for value in ("deep", "flat")]
+    axes = {"kind": ["deep", "flat"]}
+    for changes, told in (
+        ({}, ""),
+        ({"git": {"commit": "b" * 40, "dirty": False}}, "commit aaaaaaaa (changed), bbbbbbbb"),
+        ({"versions": {"torch": "2.13"}}, "torch 2.12, 2.13"),
+        ({"host": {"threads": 2}}, "threads 1, 2"),
+        ({"git": None, "python": "CPython 3.12.1"}, "unknown; python 3.11.7, 3.12.1"),
+    ):
+        own = {
+            "git": {"commit": "a" * 40, "dirty": True},
+            "versions": {"torch": "2.12"},
+            "host": {"threads": 1, "memory_bytes": 5},
+            "python": "CPython 3.11.7",
+        }
+        made = [
+            row.model_copy(update={"record": row.record.model_copy(update=facts)})
+            for row, facts in zip(rows, (own, {**own, **changes}), strict=True)
+        ]
+        assert told in differences_in_code(row.record for row in made)
+        figure = draw_dots(compare(made), axes, "recall@10")
+        texts = " ".join(" ".join(text.get_text().split()) for text in figure.texts)
+        assert ("rows were made by different code" in texts) == bool(told)
+        assert told in texts
 
 
 def test_a_map_has_a_field_a_combination(tmp_path):

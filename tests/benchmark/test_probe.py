@@ -1,7 +1,5 @@
 import json
 import shutil
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +15,9 @@ from benchmark.probing.inputs import (
     shuffle_order,
     swap_user,
 )
-from benchmark.registrations import ENCODERS, METHODS
 from benchmark.results import read_record
 from benchmark.schema import ITEM
 from tests.fake_listener import listening_tables
-from tests.fakes import make_tables
 
 TABLES = listening_tables()
 INPUTS = ["swap_user", "shuffle_order", "empty_history"]
@@ -32,6 +28,8 @@ def bench(capfd, monkeypatch, tmp_path):
     """Runs a command line over the fakes and returns code, stdout and stderr."""
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
+    # Figures of runs take longer than all else here, and have tests of their own.
+    monkeypatch.setattr("benchmark.plots.draw", lambda *_, **__: [])
 
     def call(*arguments, tables=TABLES):
         code = main([str(argument) for argument in arguments], tables)
@@ -305,95 +303,3 @@ def test_perplexity_follows_from_likelihoods():
         perplexity(nll[:1], np.zeros(1))
     with pytest.raises(FloatingPointError):
         perplexity(nll * np.nan, tokens)
-
-
-TINY = {
-    "user_encoder": {
-        "transformer": {"width": 16, "layers": 1, "heads": 2},
-        "fit": {"history": 8, "batch_size": 16, "epochs": 8, "looks": 1},
-        "optimizer": {"learning_rate": 5e-3},
-        "features": ["rating"],
-    },
-    "user_llm": {
-        "language_model": {
-            "width": 32, "heads": 2, "layers": 1, "vocabulary": 320, "epochs": 3, "batch_size": 8,
-        },
-        "fusion": {"heads": 2},
-        "align": {"steps": 20, "batch_size": 16, "distractors": 1},
-        "tune": {
-            "targets": 1500, "windows": 16, "targets_per_window": 4, "looks": 1,
-            "optimizer": {"learning_rate": 5e-3},
-        },
-    },
-}  # fmt: skip
-
-
-@pytest.fixture
-def real(bench, tmp_path):
-    """Runs the real methods over the small world, on a tiny budget."""
-    tables = replace(make_tables(), methods=METHODS, encoders=ENCODERS)
-    (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
-
-    def call(*arguments):
-        code, out, err = bench(*arguments, "--json", tables=tables)
-        assert code == 0, err
-        return json.loads(out)
-
-    def cell(method, *sets):
-        row = call(
-            "run", "--task", "next_item", "--dataset", "world", "--threads", "1",
-            "--methods", method, "--config", tmp_path / "tiny.yaml", *sets,
-        )["rows"][0]  # fmt: skip
-        return tmp_path / row["record"]
-
-    call.cell = cell
-    return call
-
-
-def test_a_real_language_model_is_asked_whether_it_listens(real):
-    record = real.cell("user_llm")
-    only = "swap,gate,drop,shuffle_titles,perplexity_lora"
-    report = real("probe", record, "--only", only)
-    assert report["reproduced"] is True
-    rows = {row["probe"]: row for row in report["rows"]}
-    # The encoder reads item and rating, so no other feature is dropped.
-    assert [name for name in rows if name.startswith("drop_")] == ["drop_item", "drop_rating"]
-    assert rows["swap_user"]["metrics"]["nll"]["worse_by"] != 0
-    assert all(row["metrics"] for row in rows.values())
-    costs = rows["perplexity_lora"]["perplexity"]
-    assert set(costs) == {
-        f"{when}_{how}_user" for when in ("before", "after") for how in ("with", "without")
-    }
-    assert costs["before_with_user"] == costs["before_without_user"]  # the gates are shut
-    # Without a user, matrices that lora adds still change what the model says.
-    assert costs["after_with_user"] != costs["after_without_user"] != costs["before_without_user"]
-    assert all(1 < c["low"] <= c["value"] <= c["high"] < 400 for c in costs.values())
-    settings = read_record(Path(rows["shuffle_titles"]["record"])).method.settings
-    assert settings["shuffle_titles"] is True
-
-
-@pytest.mark.parametrize("strategy", ["full", "lora"])
-def test_a_run_with_a_language_model_of_ones_own_comes_back(real, bench, llm, tmp_path, strategy):
-    llm.model.save_pretrained(tmp_path / "own")
-    llm.tokenizer.save_pretrained(tmp_path / "own")
-    sets = ("fusion.kind=soft_prompt", "projector.latents=2", "tune.targets=200")
-    sets += (f"strategy={strategy}",)
-    sets = [part for text in sets for part in ("--set", f"user_llm.{text}")]
-    record = real.cell("user_llm", "--llm", tmp_path / "own", *sets)
-    report = real("probe", record, "--only", "gate_0,empty", "--llm", tmp_path / "own")
-    assert report["reproduced"] is True
-    assert all(row["metrics"] for row in report["rows"])
-    # Weights that no training changed are not kept twice.
-    weights = list((record.parent / "model" / "llm").glob("*.safetensors"))
-    assert bool(weights) == (strategy == "full")
-    code, _, err = bench("probe", record)
-    assert code == 2
-    assert "say where it is with --llm" in err
-
-
-def test_an_encoder_alone_has_no_gate(real):
-    report = real("probe", real.cell("user_encoder"))
-    assert report["reproduced"] is True
-    rows = {row["probe"]: row for row in report["rows"]}
-    assert "no language model" in rows.pop("gate_0")["na"]
-    assert all(row["metrics"] for row in rows.values())

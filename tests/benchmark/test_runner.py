@@ -13,9 +13,10 @@ from benchmark import cell as cells
 from benchmark import host
 from benchmark.config import read_config
 from benchmark.errors import UserError
+from benchmark.failures import disk_is_full
 from benchmark.metrics.ranking import recompute
 from benchmark.results import load_records, read_record
-from benchmark.runner import disk_is_full, run
+from benchmark.runner import run
 from tests.fakes import Silent, make_tables
 
 TABLES = make_tables()

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import pytest
 import torch
 
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.types import Catalog, HistoryBatch
-from tests.tiny_model import LENGTH, TITLES, make_histories
+from tests.tiny_model import LENGTH, TITLES, WIDTH, make_catalog, make_histories
+from userllm.config import TransformerSettings, UserLLMSettings
 from userllm.decoding import catalogue_log_probs, choice_log_probs, read_prompt
 from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
+from userllm.model import UserLLM
 from userllm.trie import TitleTrie
+from userllm.user_encoder import UserEncoder
 
 FIELDS = ["rating", "genres"]
 
@@ -17,6 +24,22 @@ def history_text(llm: LanguageModel, schema: FeatureSchema) -> HistoryText:
     catalog = Catalog(IdMap(str(n) for n in range(len(TITLES))), ("", *TITLES), {})
     titles = [llm.encode(f" {title}") for title in TITLES]
     return HistoryText(catalog, schema, FIELDS, llm, titles, "Next:")
+
+
+def make_model(
+    schema: FeatureSchema, read: tuple[str, ...], llm: LanguageModel, **changes: Any
+) -> UserLLM:
+    """A model over data of a schema, whose encoder reads some features of it."""
+    torch.manual_seed(5)
+    size = TransformerSettings(width=WIDTH, layers=1, heads=2, dropout=0.0)
+    encoder = UserEncoder(schema.subset(read), size, LENGTH)
+    settings = UserLLMSettings.model_validate({"fusion": {"heads": 2}, **changes})
+    model = UserLLM(encoder, llm, settings, make_catalog()).eval()
+    model.schema = schema
+    for name, weight in model.named_parameters():
+        if "gate" in name:
+            torch.nn.init.constant_(weight, 0.2)
+    return model
 
 
 def test_a_line_says_title_and_fields(
@@ -62,3 +85,57 @@ def test_training_scores_what_ranking_ranks(
                 torch.testing.assert_close(got[number], exact[0, item].float(), atol=1e-4, rtol=0)
                 number += 1
     assert number == len(packed.targets)
+
+
+def test_what_is_written_is_the_data_sets_and_not_the_encoders(
+    schema: FeatureSchema, llm: LanguageModel
+) -> None:
+    """What an encoder reads changes no prompt; what is to be written does."""
+    histories, latest = make_histories([LENGTH, 3]), torch.tensor([[4], [2]])
+
+    def made(read: tuple[str, ...], **settings: Any) -> UserLLM:
+        return make_model(schema, read, llm, **{"recent_as_text": 3, **settings})
+
+    def text(model: UserLLM) -> list[str]:
+        leads = model.leads(histories, latest).flatten(0, 1)
+        return [llm.tokenizer.decode(lead[lead >= 0]) for lead in leads]
+
+    few, all_ = made(()), made(("rating", "genres"))
+    assert text(few) == text(all_)
+    assert few.columns_read == all_.columns_read == ("item", "rating", "genres")
+    bare = made(("rating",), recent_fields=())
+    assert bare.columns_read == ("item", "rating")
+    assert text(bare) != text(few) != text(made((), recent_fields=("rating",)))
+    assert all(" | " not in line for line in text(bare))
+    assert made(("rating",), recent_fields=("genres",)).columns_read == schema.names
+    nobody = made((), recent_as_text=0)
+    assert nobody.columns_read == ("item",)
+
+
+@pytest.mark.parametrize("column", ["item", "rating", "genres"])
+def test_an_answer_follows_from_the_columns_that_the_model_claims_to_read_alone(
+    column: str, schema: FeatureSchema, llm: LanguageModel
+) -> None:
+    histories = make_histories([LENGTH, 3])
+    changed = torch.where(histories.features[column] > 0, 1, 0)
+    others = HistoryBatch({**histories.features, column: changed}, histories.mask)
+    unknown = torch.zeros_like(changed)
+    without = HistoryBatch({**histories.features, column: unknown}, histories.mask)
+    for settings in ({}, {"recent_as_text": 2}, {"recent_as_text": 2, "recent_fields": ()}):
+        model = make_model(schema, ("rating",), llm, **settings)
+        with torch.no_grad():
+            before = model.catalogue_log_probs(model.trie, histories)
+            for batch in (others, without):
+                after = model.catalogue_log_probs(model.trie, batch)
+                assert torch.equal(before, after) == (column not in model.columns_read)
+
+
+def test_a_checkpoint_keeps_what_is_written(
+    schema: FeatureSchema, llm: LanguageModel, tmp_path: Path
+) -> None:
+    model = make_model(schema, (), llm, recent_as_text=2, recent_fields=("genres",))
+    model.save_pretrained(tmp_path / "saved")
+    loaded = UserLLM.from_pretrained(tmp_path / "saved")
+    assert loaded.columns_read == model.columns_read == ("item", "genres")
+    histories, latest = make_histories([LENGTH, 3]), torch.tensor([[4], [2]])
+    assert torch.equal(loaded.leads(histories, latest), model.leads(histories, latest))

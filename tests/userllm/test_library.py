@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureKind, FeatureSchema
 from tests.userllm.own_rows import ENCODER, HISTORIES, ITEMS, tiny_settings, tiny_user_llm
 from userllm.histories import build_catalog, build_log, infer_schema, read_batch
+from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 
 
@@ -159,6 +162,11 @@ def test_parts_that_do_not_fit_are_refused(llm, encoder) -> None:
         ((llm.model, llm.tokenizer, other), {"catalog": catalog}, "6 items.*3"),
         ((llm.model, llm.tokenizer, schema), {"encoder": encoder}, "feature 'item'"),
         ((llm.model, llm.tokenizer, schema), {"settings": tiny_settings(query="a" * 99)}, "query"),
+        (
+            (llm.model, llm.tokenizer, schema),
+            {"settings": tiny_settings(encoder="bert4rec")},
+            "encoder='bert4rec' .* give encoder=",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             UserLLM.build(*args, **options)
@@ -170,3 +178,110 @@ def test_parts_that_do_not_fit_are_refused(llm, encoder) -> None:
     batch = read_batch([["m1"]], FeatureSchema((schema["item"],)), catalog)
     with pytest.raises(UserError, match="lack feature 'genres'"):
         model.rank(histories=batch)
+
+
+def test_a_title_that_cannot_be_said_names_its_item(llm) -> None:
+    for title, message in (
+        ("Alien</s>3", r"'Alien</s>3' of item 'm3' holds '</s>', which ends a text"),
+        ("", "item 'm3' has an empty title"),
+    ):
+        items = {**ITEMS, "m3": {"title": "Heat", "genres": ["Crime"], "year": 1995}}
+        schema = infer_schema(items, HISTORIES)
+        catalog = build_catalog(items, schema)
+        texts = tuple(title if text == "Heat" else text for text in catalog.texts)
+        speaker = copy.copy(llm.tokenizer)
+        if not title:  # some tokenizers strip a text before they cut it
+            speaker.encode = lambda text, **_: llm.tokenizer.encode(text.strip(), **_)
+        with pytest.raises(UserError, match=message):
+            UserLLM.build(
+                llm.model, speaker, schema, catalog=replace(catalog, texts=texts),
+                settings=tiny_settings(),
+            )  # fmt: skip
+
+
+def test_shuffled_titles_are_those_of_other_items(llm) -> None:
+    model = tiny_user_llm(llm, shuffle_titles=True)
+    titles = tiny_user_llm(llm).catalog.texts
+    assert sorted(model.catalog.texts) == sorted(titles)
+    assert all(a != b for a, b in zip(model.catalog.texts[1:], titles[1:], strict=True))
+
+
+def test_an_interrupted_fit_goes_on_where_it_was(llm, tmp_path) -> None:
+    llms = [copy.deepcopy(llm) for _ in range(3)]
+    whole = tiny_user_llm(llms[0])
+    whole.fit(HISTORIES, validate=lambda _: 0.0)
+    looks = []
+
+    def interrupted(model: UserLLM) -> float:
+        looks.append(model.rank(histories=HISTORIES, k=1))
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        return 0.0
+
+    folder = tmp_path / "unfinished"
+    with pytest.raises(KeyboardInterrupt):
+        tiny_user_llm(llms[1]).fit(HISTORIES, validate=interrupted, checkpoints=folder)
+    assert {"encoder.pt", "align.pt"} <= {path.name for path in folder.iterdir()}
+    said = []
+    again = tiny_user_llm(llms[2])
+    progress = Said(said)
+    stages = again.fit(HISTORIES, validate=interrupted, checkpoints=folder, progress=progress)
+    assert [stage.name for stage in stages] == ["encoder", "align", "tune"]
+    assert sum("goes on from step" in text for text in said) >= 2
+    assert again.rank(histories=HISTORIES) == whole.rank(histories=HISTORIES)
+    assert not list(folder.iterdir())
+
+
+def test_the_best_look_stays(llm) -> None:
+    model = tiny_user_llm(llm)
+    looks: list[list[list[tuple[str, float]]]] = []
+
+    def worse_and_worse(looked_at: UserLLM) -> float:
+        assert looked_at is model
+        looks.append(model.rank(histories=HISTORIES))
+        return -len(looks)
+
+    (*_, tuned) = model.fit(HISTORIES, validate=worse_and_worse)
+    assert [point.value for point in tuned.curve] == [-n - 1 for n in range(len(looks))]
+    assert len(looks) > 1
+    assert looks[0] != looks[-1]
+    assert model.rank(histories=HISTORIES) == looks[0]
+
+
+@pytest.mark.parametrize("decoding", ["exact", "top_k", "beam"])
+@pytest.mark.parametrize("changes", [{"kind": "soft_prompt"}, {"recent_as_text": 4}])
+def test_too_few_positions_are_one_clear_line(llm, decoding, changes) -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    def ranked(positions: int) -> list[list[tuple[str, float]]]:
+        torch.manual_seed(0)
+        config = GPT2Config(
+            vocab_size=len(llm.tokenizer), n_positions=positions, n_embd=16, n_layer=1, n_head=2
+        )
+        model = GPT2LMHeadModel(config).eval()
+        speaker = LanguageModel(model, llm.tokenizer, "short")
+        asked = tiny_user_llm(speaker, decoding=decoding, **changes)
+        return asked.rank(histories=[["m1", "m2", "m3", "m5"]], k=2)
+
+    with pytest.raises(UserError, match="has 1: shorten") as raised:
+        ranked(1)
+    needed = int(re.search(r"up to (\d+) positions", str(raised.value))[1])
+    assert ranked(needed)
+    with pytest.raises(UserError, match=rf"up to {needed} positions, but \w+ has {needed - 1}:"):
+        ranked(needed - 1)
+
+
+class Said:
+    """Progress that keeps its notes."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+
+    def stage(self, name: str, total_epochs: float | None = None) -> None: ...
+
+    def update(
+        self, epoch: float, loss: float | None = None, value: float | None = None
+    ) -> None: ...
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)

@@ -146,42 +146,69 @@ def test_ways_to_rank_agree(
         assert torch.equal(found[decoding].ids, found["exact"].ids)
 
 
-class _Writes:
-    """Stands for a language model that writes given texts."""
-
-    def __init__(self, llm: LanguageModel, texts: list[list[str]]) -> None:
-        rows = [[*llm.encode(f" {text}"), llm.end_token] for user in texts for text in user]
-        self.rows = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(row) for row in rows], batch_first=True, padding_value=llm.end_token
-        )
-
-    def __call__(self, *args: object, **options: object) -> torch.Tensor:
-        return self.rows
-
-
 def test_free_text_counts_titles_in_order_and_strays(
     encoder: UserEncoder, llm: LanguageModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(encoder, llm, "cross_attention", loss="token", decoding="free", beams=4)
-    written = [["Heat", "nothing", "Heat", "Alien"], ["A", "Aliens", "No such", "Never"]]
-    monkeypatch.setattr("userllm.free_text.continue_tokens", _Writes(llm, written))
+    model = build(encoder, llm, "cross_attention", loss="token", decoding="free", beams=5)
+    written = [
+        ["Heat", "nothing", "Heat", "Alien", "Star Wars"],
+        ["A", "Aliens", "No such", "Never", "Alien"],
+    ]
+    rows = [[*llm.encode(f" {text}"), llm.end_token] for user in written for text in user]
+    rows[-1].pop()  # a text that has not come to its end
+    texts = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], True, 5)
+    log_probs = -torch.arange(1.0, 11).view(2, 5)
+    monkeypatch.setattr(
+        "userllm.free_text.likeliest_texts", lambda *_, **__: (texts.view(2, 5, -1), log_probs)
+    )
     exclude = torch.zeros(2, len(TITLES) + 1, dtype=torch.bool)
     exclude[1, 6] = True  # "A"
     found = ranking.rank(model, make_histories([3, 2]), Candidates(len(TITLES), exclude), 3)
     assert found.ids.tolist() == [[1, 3, 7], [8, 0, 0]]
+    assert found.scores[0].tolist() == [-1, -3, -4]
+    assert found.scores[1, 0] == -7
     assert found.strays is not None
-    assert found.strays.tolist() == [0.25, 0.5]
+    assert found.strays.tolist() == pytest.approx([0.2, 0.6])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_free_text_says_the_likeliest_text_first(
-    kind: str, encoder: UserEncoder, llm: LanguageModel
+@pytest.mark.parametrize("beams", [1, 8])
+def test_free_text_scores_are_the_likelihood_of_titles(
+    kind: str, beams: int, encoder: UserEncoder, llm: LanguageModel
 ) -> None:
-    model = build(encoder, llm, kind, loss="token", decoding="free", beams=3)
-    alone = [
-        ranking.rank(model, make_histories([n]), Candidates(len(TITLES)), 3).strays for n in (2, 5)
-    ]
-    assert all(share is not None and 0 <= share.item() <= 1 for share in alone)
+    model = build(encoder, llm, kind, loss="token", decoding="free", beams=beams)
+    # A checkpoint may ask for penalties; a ranking by likelihood takes none of them.
+    llm.model.generation_config.repetition_penalty = 1.5
+    histories = make_histories([LENGTH, 2])
+    every = torch.arange(1, len(TITLES) + 1).repeat(2, 1)
+    optimizer = torch.optim.AdamW(llm.model.parameters(), lr=1e-2)
+    learnt = every[:, 6:7] if beams == 1 else every
+    for _ in range(16):  # until what it says are titles
+        optimizer.zero_grad()
+        for items in learnt.split(1, dim=1):
+            (-of_whole_histories(model, histories, items).mean()).backward()
+        optimizer.step()
+    found = ranking.rank(model, histories, Candidates(len(TITLES)), beams)
+    with torch.inference_mode():
+        told = torch.cat(
+            [of_whole_histories(model, histories, items) for items in every.split(1, dim=1)], dim=1
+        )
+    for row in range(2):
+        named = [item for item in found.ids[row].tolist() if item]
+        assert named
+        scores = found.scores[row, : len(named)]
+        torch.testing.assert_close(scores, told[row][[i - 1 for i in named]], atol=1e-3, rtol=0)
+        assert scores.tolist() == sorted(scores.tolist(), reverse=True)
+        if beams > 1:  # wide enough to come first to what is likeliest
+            assert len({TITLES[item - 1] for item in named}) > 1
+            assert TITLES[named[0] - 1] == TITLES[int(told[row].argmax())]
+    assert llm.model.generation_config.repetition_penalty == 1.5
+
+
+def test_items_by_head_are_ranked_without_a_trie(encoder: UserEncoder, llm: LanguageModel) -> None:
+    model = build(encoder, llm, "cross_attention", loss="item_head")
+    ranking.rank(model, make_histories([2]), Candidates(len(TITLES)), 3)
+    assert "_trie" not in vars(model)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import benchmark
 from benchmark.data.splits import Split
 from benchmark.types import StageReport
 from userllm.config import LanguageModelSettings, OptimizerSettings, UserEncoderSettings
@@ -269,6 +270,16 @@ def test_a_checkpoint_of_something_else_is_ignored(
     found = train(Noisy(), batches(), listener, checkpoint=file, **change)
     assert_same(train(Noisy(), batches(), **change), found)
     assert "belongs to other settings" in listener.notes[0]
+
+
+def test_a_checkpoint_of_another_version_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, listener = tmp_path / "c.pt", Listener()
+    train(Noisy(), batches(), checkpoint=file)
+    monkeypatch.setattr(benchmark, "__version__", "another")
+    train(Noisy(), batches(), listener, checkpoint=file)
+    assert "or versions" in listener.notes[0]
 
 
 @pytest.mark.parametrize(

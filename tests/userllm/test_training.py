@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from torch import Tensor, nn
 
+import benchmark
 from benchmark.types import StageReport
 from tests.tiny_model import make_catalog, make_histories
 from userllm.cache import cached_stage, stage_key
@@ -21,7 +23,14 @@ from userllm.objectives import NextEventObjective
 from userllm.recompute import checkpoint_activations
 from userllm.stages import Alignment, Tuning
 from userllm.trainable import apply_strategy
-from userllm.training import Stage, precision, run_stage, train_mode
+from userllm.training import (
+    Stage,
+    device_facts,
+    precision,
+    run_stage,
+    train_mode,
+    training_device,
+)
 from userllm.trie import TitleTrie
 from userllm.user_encoder import UserEncoder
 
@@ -139,6 +148,33 @@ def test_a_failed_stage_leaves_nothing_and_a_broken_one_is_built_again(tmp_path:
 
 def test_a_key_changes_with_its_parts() -> None:
     assert len({stage_key("s", a=1), stage_key("s", a=2), stage_key("t", a=1)}) == 3
+
+
+def test_a_key_changes_with_the_version_of_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stage_key("s")
+    monkeypatch.setattr(benchmark, "__version__", "another")
+    assert stage_key("s") != before
+
+
+def test_a_key_changes_with_device_and_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    fp32, auto = OptimizerSettings(precision="fp32"), OptimizerSettings(precision="auto")
+    assert device_facts(auto, "cpu") == {}
+    monkeypatch.setattr(
+        "userllm.training.training_device", lambda accelerator: torch.device("cuda", 0)
+    )
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    facts = []
+    for able in (True, False):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True, able=able: able
+        )
+        facts += [device_facts(fp32, "gpu"), device_facts(auto, "gpu")]
+    assert facts[1] == {"device": "cuda", "precision": "bf16-mixed"}
+    assert facts[0] == facts[2] == facts[3] == {"device": "cuda", "precision": "32-true"}
+
+
+def test_the_processor_is_found_as_lightning_finds_it() -> None:
+    assert training_device("cpu") == L.Fabric(accelerator="cpu", devices=1).device
 
 
 class Noisy(nn.Module):

@@ -45,7 +45,7 @@ def beam_search(
         beams = _best(frontier.at_root(), width)
         node = trie.edge_child[beams.edge]
     else:
-        users = torch.arange(len(prompt))
+        users = torch.arange(len(prompt), device=trie.device)
         nothing = prompt.state.new_zeros(len(prompt))
         beams, node = Steps(users, torch.full_like(users, -1), nothing), torch.ones_like(users)
     while (node >= 0).any():
@@ -80,5 +80,5 @@ def _order(steps: Steps, width: int) -> Tensor:
     order = order[steps.user[order].argsort(stable=True)]
     user = steps.user[order]
     count = user.bincount()
-    rank = torch.arange(len(user)) - (count.cumsum(0) - count)[user]
+    rank = torch.arange(len(user), device=user.device) - (count.cumsum(0) - count)[user]
     return order[rank < width]

@@ -39,8 +39,9 @@ def cut_trie(trie: TitleTrie, size: int) -> tuple[Tensor, Tensor]:
 
     Returns:
         Nodes `LongTensor[C, T]` of `C` pieces, filled up with -1, and `LongTensor[C + 1]` where
-        the runs begin and the last one ends.
+        the runs begin and the last one ends; both on the processor.
     """
+    trie = trie.to(torch.device("cpu"))  # a loop over single numbers is no work for anything else
     nodes = trie.num_nodes
     share = (nodes - 1) / max(1, -(-(nodes - 1) // size))
     bounds, begin, pieces = [1], 1, []
@@ -85,19 +86,20 @@ def catalogue_log_probs(
     """
     users = len(prompt)
     logits = prompt.state.new_empty(users, len(trie.edge_token))
-    first = int(trie.edge_start[1])
+    starts = trie.to(torch.device("cpu")).edge_start
+    first = int(starts[1])
     logits[:, :first] = llm.token_logits(prompt.state, trie.edge_token[:first])
     pieces, bounds = cut_trie(trie, piece)
     at_once = max(1, positions_at_once // (users * pieces.shape[1]))
     place = torch.empty_like(trie.token)
     for begin in range(0, len(pieces), at_once):
-        nodes = pieces[begin : begin + at_once]
+        nodes = pieces[begin : begin + at_once].to(trie.device)
         reader = TreeReader(llm, trie, prompt.repeat(len(nodes)))
         states = reader.read(nodes.repeat(users, 1)).view(users, nodes.numel(), -1)
         real = nodes.flatten() >= 0
         place[nodes.flatten()[real]] = real.nonzero()[:, 0]
         runs = bounds[[begin, begin + len(nodes)]]
-        edges = slice(*trie.edge_start[runs].tolist())
+        edges = slice(*starts[runs].tolist())
         picked = states[:, place[trie.edge_node[edges]]]
         logits[:, edges] = llm.paired_logits(picked, trie.edge_token[edges])
     if prior is not None:

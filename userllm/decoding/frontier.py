@@ -71,7 +71,7 @@ class Frontier:
         self.trie = trie
         self.prompt = prompt
         self.prior = prior
-        self.exclude = exclude
+        self.exclude = exclude = None if exclude is None else exclude.to(trie.device)
         shape = (len(prompt), trie.num_items + 1)
         self.scores = prompt.state.new_full(shape, -torch.inf)
         """`[B, N + 1]` log-probability of every item reached that is not left out."""
@@ -79,7 +79,7 @@ class Frontier:
         """`[B]`, see `Found`."""
         # Allowed items before each place in the order of titles: what is below an edge is a range.
         if exclude is None:
-            self._before = torch.arange(shape[1]).expand(shape)
+            self._before = torch.arange(shape[1], device=trie.device).expand(shape)
         else:
             self._before = exclude.new_zeros(shape, dtype=torch.long)
             self._before[:, 1:] = (~exclude[:, trie.sorted_items]).cumsum(dim=1)
@@ -90,9 +90,9 @@ class Frontier:
     def at_root(self) -> Steps:
         """The choices at the root."""
         users, count = len(self.prompt), int(self.trie.edge_start[1])
-        edge = torch.arange(count).repeat(users)
+        edge = torch.arange(count, device=self.trie.device).repeat(users)
         logits = self.llm.token_logits(self.prompt.state, self.trie.edge_token[:count])
-        user = torch.arange(users).repeat_interleave(count)
+        user = torch.arange(users, device=self.trie.device).repeat_interleave(count)
         return self._steps(user, edge, logits.flatten(), user, self.prompt.state.new_zeros(users))
 
     def at(self, user: Tensor, node: Tensor, states: Tensor, log_prob: Tensor) -> Steps:

@@ -78,7 +78,7 @@ def read_prompt(
         prefix: With one view a user, if any.
         attend: What the language model sees beside the text.
     """
-    lead = lead.expand(users, -1)
+    lead = lead.to(llm.device).expand(users, -1)
     real = lead >= 0
     vectors = llm.embed_tokens(lead.clamp(min=0))
     places = torch.arange(lead.shape[1], device=lead.device)

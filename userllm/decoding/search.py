@@ -65,7 +65,7 @@ def top_k(
         expand(frontier.at_root())
     else:
         open_nodes[:, trie.branch[0]] = 0.0
-    users = torch.arange(len(prompt))
+    users = torch.arange(len(prompt), device=trie.device)
     while True:
         bound = frontier.scores[users].topk(k, dim=1).values[:, -1:]
         best = open_nodes[users].topk(at_once, dim=1)

@@ -1,0 +1,40 @@
+"""What went wrong, in one line."""
+
+from __future__ import annotations
+
+import errno
+
+from benchmark.errors import RunError, UserError
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that nothing more can be written.
+
+    Libraries written in Rust (polars, safetensors) report it in the text of errors of their own.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL_DISK:
+            return True
+        if any(f"os error {number}" in str(error) for number in FULL_DISK):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def explain(error: BaseException) -> str:
+    """One line about an error."""
+    message = " ".join(str(error).split())
+    if disk_is_full(error):
+        return (
+            "the disk is full; finished cells are kept: free some space and give the same "
+            "command again"
+        )
+    if isinstance(error, MemoryError) or "can't allocate memory" in message:
+        return f"out of memory{': ' if message else ''}{message[:200]}"
+    if isinstance(error, FloatingPointError):
+        return message or "a number became NaN or infinite"
+    if isinstance(error, UserError | RunError):
+        return message
+    return f"{type(error).__name__}: {message[:300]}" if message else type(error).__name__

@@ -1,0 +1,115 @@
+"""What does not fit together is one line before anything is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.data.splits import Split
+from benchmark.errors import UserError
+from benchmark.protocols import Checked, FitContext
+from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
+from userllm.config import UserLLMSettings
+from userllm.llm import outline_language_model
+from userllm.method import UserLLMMethod
+
+
+class Nobody:
+    """Stands where nothing may be asked."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} was asked for before the check")
+
+
+def check(split: Split, cache: Path, name: str | None = None, **fields: Any) -> None:
+    method = UserLLMMethod(UserLLMSettings.model_validate(fields))
+    assert isinstance(method, Checked)
+    nobody: Any = Nobody()
+    context = FitContext(seed=0, cache=cache, validate=nobody, progress=nobody, llm=name)
+    method.check(split.train, context)
+    assert not list(cache.iterdir())
+
+
+LONG = "what does this person want to see on a long evening"
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"fusion": {"every": 3}}, r"fusion\.every=3, but .* has 2 decoder layers: 1 to 2"),
+    ({"fusion": {"heads": 3}}, r"fusion\.heads=3 must divide \d+, the width of "),
+    (
+        {"fusion": {"kind": "soft_prompt", "heads": 3}, "projector": {"latents": 2}},
+        r"fusion\.heads=3 must divide \d+",
+    ),
+    ({"query": "many words " * 20}, r"user_llm\.query=.* tokens; 1 to 32 are allowed"),
+    ({"recent_fields": ("nothing",)}, "nothing"),
+    ({"held_out": 1e-9}, "held_out"),
+]
+
+
+@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize(("fields", "message"), WRONG)
+def test_what_cannot_work_is_refused(
+    fields: dict[str, Any], message: str, outside: bool, world_split: Split, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    name = str(save_checkpoint("llama", tmp_path / "llm")) if outside else None
+    check(world_split, cache, name, fusion={"heads": 2})
+    with pytest.raises(UserError, match=message) as raised:
+        check(world_split, cache, name, **{"fusion": {"heads": 2}, **fields})
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_long_query_of_few_tokens_is_none_too_long(world_split: Split, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="1 to 32"):
+        check(world_split, tmp_path, query=LONG * 3)
+    title = world_split.train.catalog.texts[1]
+    check(world_split, tmp_path, query=f" {title}" * 4)
+
+
+def test_a_title_that_cannot_be_said_is_found(world_split: Split, tmp_path: Path) -> None:
+    data = world_split.train
+    texts = ("", "Heat</s>", *data.catalog.texts[2:])
+    split = replace(world_split, train=replace(data, catalog=replace(data.catalog, texts=texts)))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with pytest.raises(UserError, match="ends a text"):
+        check(split, cache, str(save_checkpoint("llama", tmp_path / "llm")), fusion={"heads": 2})
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_an_outline_has_the_shapes_of_the_model(family: str, tmp_path: Path) -> None:
+    folder = save_checkpoint(family, tmp_path)
+    outline = outline_language_model(str(folder))
+    facts = [
+        (len(model.layers()), model.width, model.layer_width, model.encode(" Star", begin=True))
+        for model in (load(folder), outline)
+    ]
+    assert facts[0] == facts[1]
+    assert {weight.device.type for weight in outline.parameters()} == {"meta"}
+
+
+def test_a_cell_is_checked_before_its_encoder_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from benchmark.config import read_config
+    from benchmark.runner import run
+    from benchmark.tables import default_tables
+    from tests.fakes import Silent
+
+    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
+    tables = default_tables()
+    asked = {
+        "task": "next_item",
+        "dataset": "synthetic",
+        "methods": "user_llm",
+        "llm": str(save_checkpoint("llama", tmp_path / "llm")),
+        "out": tmp_path / "out",
+        "set": ["user_llm.fusion.heads=3"],
+    }
+    built = []
+    monkeypatch.setattr("userllm.method.build_encoder", lambda *_, **__: built.append(1))
+    with pytest.raises(UserError, match=r"heads=3 must divide 16"):
+        run(read_config(None, asked, tables), tables, Silent())
+    assert not built
