@@ -33,19 +33,21 @@ def layer_windows(config: Any) -> dict[str, int | None]:
         config: Of a text model.
 
     Raises:
-        UserError: There are windows, and layers of a kind that no mask is known for.
+        UserError: There are layers of a kind that no mask is known for: they hand a state from
+            token to token, or have windows that the configuration says in another way.
     """
+    kinds = set(getattr(config, "layer_types", None) or ())
+    unknown = kinds - {"full_attention", "sliding_attention"}
+    unknown |= {"local"} & set(getattr(config, "attention_layers", None) or ())
+    if unknown:
+        raise UserError(f"{config.model_type} has layers of an unsupported kind: {min(unknown)}")
     window = getattr(config, "sliding_window", None)
     if window is None:
         return {}
-    kinds = set(getattr(config, "layer_types", None) or ())
     if not kinds:
         return {"": window}
     if "sliding_attention" not in kinds:
         return {}
-    unknown = kinds - {"full_attention", "sliding_attention"}
-    if unknown:
-        raise UserError(f"{config.model_type} has layers of an unsupported kind: {min(unknown)}")
     return {kind: window if kind == "sliding_attention" else None for kind in kinds}
 
 
