@@ -292,7 +292,9 @@ def _check_causal(name: str, llm: LanguageModel) -> None:
         try:
             states = llm.hidden_states(llm.embed_tokens(tokens), keep)
             ours = llm.token_logits(states[0], torch.arange(logits.shape[2], device=llm.device))
-        except (AttributeError, TypeError, RuntimeError) as error:
+        except UserError as error:
+            raise UserError(f"--llm {name}: {error}") from None
+        except Exception as error:  # Each model that knows other masks fails in its own way.
             raise UserError(f"--llm {name}: {kind} takes no attention mask of ours") from error
     if (logits[0] - ours).abs().max() > 100 * close:
         raise UserError(f"--llm {name}: {kind} computes states or logits in a way of its own")
