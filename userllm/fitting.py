@@ -69,15 +69,19 @@ def fit(model: UserLLM, events: EventLog, fitting: Fitting) -> tuple[StageReport
     try:
         if settings.align.steps:
             stages.append(_align(model, fitting))
-        apply_strategy(
-            settings.strategy, model.llm, model.encoder, model.bridge(), settings.lora_rank
-        )
-        if settings.freeze_encoder:
-            model.encoder.requires_grad_(False)
+        _let_train(model)
         stages.append(_tune(model, events, fitting))
     finally:
         checkpoint_activations(model.llm, False, blocks)
     return tuple(stages)
+
+
+def _let_train(model: UserLLM) -> None:
+    """Thaws what the strategy lets train, and nothing else."""
+    settings, rank = model.settings, model.settings.lora_rank
+    apply_strategy(settings.strategy, model.llm, model.encoder, model.bridge(), rank)
+    if settings.freeze_encoder:
+        model.encoder.requires_grad_(False)
 
 
 def _align(model: UserLLM, fitting: Fitting) -> StageReport:
@@ -85,9 +89,8 @@ def _align(model: UserLLM, fitting: Fitting) -> StageReport:
     held_out = _held_out(model)
     if held_out is not None:
         items = items[~held_out[1:]]
+    _let_train(model)
     # Only what says titles learns here: the encoder's item table is the fixed side.
-    strategy = "full" if model.settings.strategy == "full" else "proj"
-    apply_strategy(strategy, model.llm, model.encoder, model.bridge(), model.settings.lora_rank)
     model.encoder.requires_grad_(False)
     if isinstance(model.projector, Perceiver):
         # One event alone cannot teach what to read of a history, only take the latents away from

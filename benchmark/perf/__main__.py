@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmark.errors import UserError, unknown
 from benchmark.host import default_threads
 from benchmark.perf.comparison import Comparison, write
+from benchmark.progress import quiet_libraries
 from benchmark.registry import load
 
 COMPARISONS = {
@@ -33,7 +34,8 @@ def main() -> int:
         for name in arguments.names or COMPARISONS:
             compare = load(COMPARISONS[name])
             assert callable(compare)
-            result = compare(arguments.threads)
+            with quiet_libraries():
+                result = compare(arguments.threads)
             assert isinstance(result, Comparison)
             path = write(name, result, arguments.out, arguments.threads)
             print(f"{name}: {result.ratio:.3g} times as fast; {path}")
