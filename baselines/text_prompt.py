@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from baselines.text_prompt_config import TextPromptSettings
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
-from userllm.corpus import item_title_tokens, language_model
+from userllm.compatibility import spoken_titles
+from userllm.corpus import language_model
 from userllm.decoding import catalogue_log_probs, choice_log_probs, chunks, read_prompt
 from userllm.history_text import HistoryText, PackedTitles
 from userllm.llm import LanguageModel
@@ -48,7 +49,7 @@ class TextPrompt:
             accelerator=context.accelerator,
             checkpoints=context.checkpoints,
         )
-        titles = item_title_tokens(data.catalog, self._llm)
+        titles = spoken_titles(data.catalog, self._llm)
         self._trie = build_trie(titles, self._llm.end_token)
         fields = data.schema.given.names[1:] if settings.fields is None else settings.fields
         self._text = HistoryText(

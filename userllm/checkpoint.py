@@ -161,7 +161,7 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _language_model(place: Path, told: Description, given: Any) -> LanguageModel:
-    from userllm.library import wrap_language_model  # imported by the model, as this file is
+    from userllm.api import wrap_language_model  # imported by the model, as this file is
 
     tokenizer = _tokenizer(place / LLM)
     facts = told.llm

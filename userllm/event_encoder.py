@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -32,7 +33,7 @@ class Encoded:
         return self.states[torch.arange(len(self.latest), device=self.latest.device), self.latest]
 
 
-class EventEncoder(nn.Module):
+class EventEncoder(nn.Module, ABC):
     """Base of user encoders. States and item embeddings share a space: their inner product ranks.
 
     Attributes:
@@ -54,18 +55,18 @@ class EventEncoder(nn.Module):
         return self.schema.names
 
     @property
+    @abstractmethod
     def item_table(self) -> Tensor:
         """Item embeddings `[N + 1, D]`; row 0 is padding."""
-        raise NotImplementedError
 
     @property
     def item_offset(self) -> Tensor | None:
         """Added to the items' logits, `[N + 1]`, or None."""
         return None
 
+    @abstractmethod
     def encode(self, histories: HistoryBatch) -> Encoded:
         """States of histories."""
-        raise NotImplementedError
 
     def embed(self, histories: HistoryBatch) -> Tensor:
         """The state after each user's latest event, `[B, D]`; zero for an empty history."""

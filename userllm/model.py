@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmark.events import EventLog
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import Catalog, HistoryBatch, Progress, StageReport
-from userllm import checkpoint, library
+from userllm import api, checkpoint
 from userllm.compatibility import LONGEST_QUERY_TOKENS, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.corpus import held_out_items
@@ -98,8 +98,8 @@ class UserLLM(nn.Module):
         encoder: EventEncoder | UserEncoderSettings | None = None,
         seed: int = 0,
     ) -> UserLLM:
-        """A new model around a causal language model; see `userllm.library.build`."""
-        return library.build(
+        """A new model around a causal language model; see `userllm.api.build`."""
+        return api.build(
             model,
             tokenizer,
             schema,
@@ -120,8 +120,8 @@ class UserLLM(nn.Module):
         validate: Callable[[UserLLM], float] | None = None,
         checkpoints: Path | None = None,
     ) -> tuple[StageReport, ...]:
-        """Trains on histories; see `userllm.library.fit`."""
-        return library.fit(
+        """Trains on histories; see `userllm.api.fit`."""
+        return api.fit(
             self,
             histories,
             pretrain=pretrain,
@@ -134,19 +134,19 @@ class UserLLM(nn.Module):
 
     def embed(self, histories: Histories) -> Tensor:
         """The encoder's state after each history, `[B, D]`; zero for an empty one."""
-        return library.embed(self, histories)
+        return api.embed(self, histories)
 
     def rank(
         self, histories: Histories, k: int = 10, exclude_seen: bool = True
     ) -> list[list[tuple[str, float]]]:
-        """The best next items of each user; see `userllm.library.rank`."""
-        return library.rank(self, histories, k, exclude_seen)
+        """The best next items of each user; see `userllm.api.rank`."""
+        return api.rank(self, histories, k, exclude_seen)
 
     def generate(
         self, histories: Histories, prompts: str | Sequence[str], **options: Any
     ) -> list[str]:
-        """Text that continues a prompt, for each user; see `userllm.library.generate`."""
-        return library.generate(self, histories, prompts, **options)
+        """Text that continues a prompt, for each user; see `userllm.api.generate`."""
+        return api.generate(self, histories, prompts, **options)
 
     def save_pretrained(self, folder: str | Path, *, llm_weights: bool = True) -> None:
         """Writes the model into a folder; see `userllm.checkpoint.save`."""

@@ -1,4 +1,4 @@
-"""The library's face: what it takes, what it gives back, what it refuses."""
+"""The face of the library: what it takes, what it gives back, what it refuses."""
 
 from __future__ import annotations
 
