@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import Bert4RecSettings
-from baselines.encoders import in_slot, report_of, train_once
+from baselines.encoders import EncoderBaseline, in_slot, train_once
 from baselines.popularity import log_frequency
 from baselines.recbole_bridge import build_bert4rec
 from baselines.window_stage import windows_of
 from benchmark.events import EventLog
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.loss import catalogue_cross_entropy
 
@@ -126,6 +125,11 @@ class Bert4RecModel(EventEncoder):
         mask = F.pad(histories.mask, (0, 1)) | last
         return Encoded(states, mask, histories.lengths)
 
+    def embed(self, histories: HistoryBatch) -> Tensor:
+        """See `EventEncoder`: the state of the mask alone, which spares those of the events."""
+        items, last = self._ask(histories)
+        return self.states(items, last) * (histories.lengths > 0).unsqueeze(1)
+
     def _ask(self, histories: HistoryBatch) -> tuple[Tensor, Tensor]:
         """Item ids `[B, L + 1]` with a mask behind each history, and where that mask is."""
         items = F.pad(histories.features[ITEM], (0, 1), value=PADDING)
@@ -164,40 +168,31 @@ def _use_fast_gelu(net: Any) -> None:
         layer.feed_forward.intermediate_act_fn = functools.partial(F.gelu, approximate="tanh")
 
 
-def new_model(data: TrainingData, settings: Bert4RecSettings, seed: int) -> Bert4RecModel:
-    """A model with random weights."""
-    torch.manual_seed(seed)
-    return Bert4RecModel(data.events, settings)
-
-
 def build_encoder(
     data: TrainingData, settings: Bert4RecSettings, context: FitContext, pretrained: bool = True
 ) -> BuiltEncoder:
     """BERT4Rec for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
     method = Bert4Rec(settings)
-    method.model = new_model(data, settings, context.seed)
+    method.model = method.new_model(data, context.seed)
     return in_slot(method.model, method.train(data, context) if pretrained else None)
 
 
-class Bert4Rec:
+class Bert4Rec(EncoderBaseline[Bert4RecModel]):
     """The method: trained on windows, ranks by the state of a mask put after the history.
 
     Args:
         settings: Its settings.
     """
 
-    def __init__(self, settings: Bert4RecSettings) -> None:
-        self.settings = settings
-        self.history_length = settings.fit.history
-        self.model: Bert4RecModel | None = None
+    settings: Bert4RecSettings
 
-    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
-        """Learns to fill masked events of the training windows in."""
-        self.model = new_model(data, self.settings, context.seed)
-        return report_of(self.model, self.train(data, context))
+    def new_model(self, data: TrainingData, seed: int) -> Bert4RecModel:
+        """A model with random weights."""
+        torch.manual_seed(seed)
+        return Bert4RecModel(data.events, self.settings)
 
     def train(self, data: TrainingData, context: FitContext) -> StageReport:
-        """Trains the fresh model, or takes its weights from the cache."""
+        """Learns to fill masked events of the windows in; see `EncoderBaseline`."""
         assert self.model is not None
         settings = self.settings
         material = windows_of(
@@ -208,11 +203,6 @@ class Bert4Rec:
             supervised=settings.masked,
         )
         return train_once("bert4rec", self.model, self, material, data, settings, context)
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Every weight by name."""
-        assert self.model is not None, "fit first"
-        return self.model.state_dict()
 
     @torch.no_grad()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:

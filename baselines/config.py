@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from userllm.config import FitSettings, OptimizerSettings, Settings, TransformerSettings
+from userllm.config import (
+    FitSettings,
+    LabelHeadSettings,
+    OptimizerSettings,
+    Settings,
+    TransformerSettings,
+)
 
 Option = bool | int | float | str | list[int] | list[float] | list[str] | None
 """A value of one of RecBole's own settings."""
@@ -21,20 +27,30 @@ class PopularitySettings(Settings):
     )
 
 
-class SasRecSettings(Settings):
+class GenreCounterSettings(Settings):
+    """The labels that stand most often in the history."""
+
+    history: int = Field(
+        10_000, ge=1, description="latest events that are counted; a task may show fewer"
+    )
+
+
+class EncoderSettings(Settings):
+    """What every baseline has whose model turns histories into states."""
+
+    transformer: TransformerSettings = TransformerSettings()
+    fit: FitSettings = FitSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    label: LabelHeadSettings = LabelHeadSettings()
+
+
+class SasRecSettings(EncoderSettings):
     """Causal transformer over item ids alone, full cross-entropy at every position."""
 
-    transformer: TransformerSettings = TransformerSettings()
-    fit: FitSettings = FitSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
 
-
-class DualEncoderSettings(Settings):
+class DualEncoderSettings(EncoderSettings):
     """User tower and item tower, in-batch softmax with log-frequency correction."""
 
-    transformer: TransformerSettings = TransformerSettings()
-    fit: FitSettings = FitSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
     features: tuple[str, ...] | None = Field(
         None, description="item features that the towers see beside the id; all where absent"
     )
@@ -44,12 +60,9 @@ class DualEncoderSettings(Settings):
     temperature: float = Field(0.1, gt=0, description="divides the cosine of user and item")
 
 
-class Bert4RecSettings(Settings):
+class Bert4RecSettings(EncoderSettings):
     """RecBole's BERT4Rec module, trained on windows with the loss at masked positions."""
 
-    transformer: TransformerSettings = TransformerSettings()
-    fit: FitSettings = FitSettings()
-    optimizer: OptimizerSettings = OptimizerSettings()
     masked: float = Field(0.3, gt=0, lt=1, description="share of a window's items that is masked")
     last_only: float = Field(
         0.0, ge=0, le=1, description="share of windows where only the last item is masked"

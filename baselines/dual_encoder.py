@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import DualEncoderSettings
-from baselines.encoders import in_slot, report_of, train_once
+from baselines.encoders import EncoderBaseline, in_slot, train_once
 from baselines.popularity import log_frequency
 from baselines.window_stage import windows_of
 from benchmark.errors import unknown
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer, FeedForward
 from userllm.nn.feature_embedding import FeatureEmbedding
@@ -61,7 +61,7 @@ class DualEncoderModel(EventEncoder):
         self.register_buffer("log_frequency", log_frequency)
         everything = {ITEM: np.arange(schema.num_items + 1), **columns}
         for name in schema.names:
-            column = torch.from_numpy(np.ascontiguousarray(everything[name])).long()
+            column = torch.from_numpy(np.array(everything[name])).long()
             self.register_buffer(f"column_{name}", column)
 
     def item_vectors(self, ids: Tensor) -> Tensor:
@@ -145,59 +145,45 @@ def in_batch_loss(
     return (torch.logsumexp(torch.cat([positive[:, None], negative], 1), 1) - positive).mean()
 
 
-def new_model(data: TrainingData, settings: DualEncoderSettings, seed: int) -> DualEncoderModel:
-    """A model with random weights.
-
-    Raises:
-        UserError: The settings name what is no feature of an item.
-    """
-    of_item = [f.name for f in data.schema if f.of_item]
-    chosen = of_item if settings.features is None else settings.features
-    for name in chosen:
-        if name not in of_item:
-            raise unknown("item feature", name, of_item)
-    torch.manual_seed(seed)
-    schema = data.schema.subset(chosen)
-    return DualEncoderModel(schema, data.catalog.columns, log_frequency(data.events), settings)
-
-
 def build_encoder(
     data: TrainingData, settings: DualEncoderSettings, context: FitContext, pretrained: bool = True
 ) -> BuiltEncoder:
     """The user tower for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
     method = DualEncoder(settings)
-    method.model = new_model(data, settings, context.seed)
+    method.model = method.new_model(data, context.seed)
     return in_slot(method.model, method.train(data, context) if pretrained else None)
 
 
-class DualEncoder:
+class DualEncoder(EncoderBaseline[DualEncoderModel]):
     """The method: trained on windows, ranks by the cosine with the item tower.
 
     Args:
         settings: Its settings.
     """
 
-    def __init__(self, settings: DualEncoderSettings) -> None:
-        self.settings = settings
-        self.history_length = settings.fit.history
-        self.model: DualEncoderModel | None = None
+    settings: DualEncoderSettings
 
-    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
-        """Learns to tell every next item of the training events from other users' next items."""
-        self.model = new_model(data, self.settings, context.seed)
-        return report_of(self.model, self.train(data, context))
+    def new_model(self, data: TrainingData, seed: int) -> DualEncoderModel:
+        """A model with random weights.
+
+        Raises:
+            UserError: The settings name what is no feature of an item.
+        """
+        of_item = [f.name for f in data.schema if f.of_item]
+        chosen = of_item if self.settings.features is None else self.settings.features
+        for name in chosen:
+            if name not in of_item:
+                raise unknown("item feature", name, of_item)
+        torch.manual_seed(seed)
+        schema, columns = data.schema.subset(chosen), data.catalog.columns
+        return DualEncoderModel(schema, columns, log_frequency(data.events), self.settings)
 
     def train(self, data: TrainingData, context: FitContext) -> StageReport:
-        """Trains the fresh model, or takes its weights from the cache."""
+        """Learns to tell every next item from other users' next items; see `EncoderBaseline`."""
         assert self.model is not None
         fit = self.settings.fit
         material = windows_of(data.events, fit.history + 1, fit.batch_size, context.seed)
         return train_once("dual_encoder", self.model, self, material, data, self.settings, context)
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Every weight by name."""
-        assert self.model is not None, "fit first"
-        return self.model.state_dict()
 
     @torch.no_grad()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:

@@ -1,22 +1,96 @@
-"""A baseline's model as a user encoder: trained once, for its own row and for the encoder slot."""
+"""A baseline's model as a user encoder: trained once, for its own rows and for the encoder slot."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from baselines.config import Bert4RecSettings, DualEncoderSettings
+from baselines.config import EncoderSettings
 from baselines.window_stage import Material, fit_in_one_stage
+from benchmark.goals import LabelGoal
 from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, TrainingData
-from benchmark.types import FitReport, StageReport
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.event_encoder import EventEncoder
-from userllm.trainable import all_parameters
+from userllm.label_head import LabelModel, fit_label_head, label_goal
+from userllm.trainable import all_parameters, trained_parameters
 from userllm.training import device_facts, training_device
 
 _WEIGHTS = "model.safetensors"
+_HEAD = "label"
+"""Settings that next items do not depend on."""
+
+Model = TypeVar("Model", bound=EventEncoder)
+
+
+class EncoderBaseline(ABC, Generic[Model]):
+    """A method whose model is a user encoder: it ranks items, and labels by a head on its states.
+
+    For items it is the model, trained to predict the next one. For labels the model is trained
+    so first, on what all tasks share, then gets a head; see `userllm.label_head`.
+
+    Args:
+        settings: Its settings.
+    """
+
+    def __init__(self, settings: EncoderSettings) -> None:
+        self.settings = settings
+        self.history_length = settings.fit.history
+        self.model: Model | None = None
+        self.labels: LabelModel | None = None
+
+    @abstractmethod
+    def new_model(self, data: TrainingData, seed: int) -> Model:
+        """A model with random weights."""
+
+    @abstractmethod
+    def train(self, data: TrainingData, context: FitContext) -> StageReport:
+        """Trains the fresh model to predict next items, or takes its weights from the cache."""
+
+    @abstractmethod
+    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
+        """See `benchmark.protocols.CandidateRanker`."""
+
+    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
+        """See `benchmark.protocols.Method`."""
+        goal = label_goal(context.goals)
+        general = (data, context) if goal is None else context.for_sharing(data)
+        self.model = self.new_model(general[0], context.seed)
+        stage = self.train(*general)
+        if goal is None:
+            size = all_parameters(self.model)
+            return FitReport((stage,), size, size)
+        fitted = fit_label_head(
+            self.model,
+            goal,
+            data.events,
+            self.settings.label,
+            seed=context.seed,
+            progress=context.progress,
+            validate=lambda model: context.validate(model)[context.watch],
+            accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
+            key=f"{data.fingerprint} {context.validation}",
+        )
+        self.labels = fitted.model
+        size, trained = all_parameters(fitted.model), trained_parameters(fitted.model)
+        return FitReport((stage, *fitted.stages), size, trained, (fitted.note,))
+
+    def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
+        """See `benchmark.protocols.LabelRanker`."""
+        assert self.labels is not None, "fit for labels first"
+        return self.labels.rank_labels(histories, goal)
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Every weight by name."""
+        assert self.model is not None, "fit first"
+        return (self.labels or self.model).state_dict()
 
 
 def train_once(
@@ -25,7 +99,7 @@ def train_once(
     ranker: CandidateRanker,
     material: Material,
     data: TrainingData,
-    settings: DualEncoderSettings | Bert4RecSettings,
+    settings: EncoderSettings,
     context: FitContext,
 ) -> StageReport:
     """Trains a model, or takes its weights from the cache; leaves it to evaluate where it trains.
@@ -50,7 +124,7 @@ def train_once(
     key = stage_key(
         name,
         data=f"{data.fingerprint}/{context.validation}",
-        settings=settings.model_dump(),
+        settings=settings.model_dump(exclude={_HEAD}),
         seed=context.seed,
         **device_facts(settings.optimizer, context.accelerator),
     )
@@ -58,12 +132,6 @@ def train_once(
     model.load_state_dict(load_file(folder / _WEIGHTS))
     model.to(training_device(context.accelerator)).eval()
     return report
-
-
-def report_of(model: EventEncoder, stage: StageReport) -> FitReport:
-    """The report of a method that is the model alone."""
-    size = all_parameters(model)
-    return FitReport((stage,), size, size)
 
 
 def in_slot(model: EventEncoder, stage: StageReport | None) -> BuiltEncoder:

@@ -1,4 +1,4 @@
-"""The most frequent items, the same for everybody."""
+"""The most frequent items, or labels, the same for everybody."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from baselines.config import PopularitySettings
 from benchmark.events import EventLog
+from benchmark.goals import LabelGoal
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.schema import PADDING
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
+from userllm.label_head import label_goal
 
 
 class Popularity:
-    """Ranks items by how often they occur in the training events.
+    """Ranks items by how often they occur in the training events, labels by how often right.
 
     Args:
         settings: Its settings.
@@ -28,6 +30,7 @@ class Popularity:
     def __init__(self, settings: PopularitySettings) -> None:
         self.settings = settings
         self.log_probs = torch.empty(0)
+        self.shares: Tensor | None = None
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """Counts the training events."""
@@ -35,6 +38,9 @@ class Popularity:
         begin = time.perf_counter()
         self.log_probs = log_frequency(data.events, self.settings.smoothing)
         self.log_probs[PADDING] = -torch.inf
+        goal = label_goal(context.goals)
+        if goal is not None:
+            self.shares = torch.from_numpy(goal.right.mean(axis=0))
         stage = StageReport(
             name="count",
             seconds=time.perf_counter() - begin,
@@ -45,13 +51,19 @@ class Popularity:
         return FitReport(stages=(stage,), parameters=len(data.catalog))
 
     def state(self) -> Mapping[str, Tensor]:
-        """The items' log-probabilities, `[N + 1]`."""
-        return {"log_probs": self.log_probs}
+        """The items' log-probabilities, `[N + 1]`, and how often each label is right, `[C]`."""
+        labels = {} if self.shares is None else {"shares": self.shares}
+        return {"log_probs": self.log_probs, **labels}
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """The same order for every history."""
         scores = self.log_probs.expand(len(histories), -1)
         return rank_scores(scores, candidates, k, log_probs=True)
+
+    def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
+        """The share of training examples in which each label is right, for every history."""
+        assert self.shares is not None, "fit for labels first"
+        return self.shares.expand(len(histories), -1)
 
 
 def log_frequency(events: EventLog, smoothing: float = 1.0) -> Tensor:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 
 from baselines.config import SasRecSettings
-from baselines.window_stage import fit_in_one_stage, latest, windows_of
+from baselines.encoders import EncoderBaseline, train_once
+from baselines.window_stage import latest, windows_of
 from benchmark.protocols import FitContext, TrainingData
-from benchmark.schema import ITEM, PADDING
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+from benchmark.schema import ITEM, PADDING, Feature, FeatureKind, FeatureSchema
+from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
+from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer
-from userllm.nn.loss import catalogue_cross_entropy, catalogue_log_probs
+from userllm.nn.loss import catalogue_cross_entropy
 
 
-class SasRecModel(nn.Module):
+class SasRecModel(EventEncoder):
     """Item table, causal transformer, and the same table again for the scores.
 
     Args:
@@ -27,6 +27,9 @@ class SasRecModel(nn.Module):
     def __init__(self, num_items: int, settings: SasRecSettings) -> None:
         super().__init__()
         size = settings.transformer
+        self.schema = FeatureSchema((Feature(ITEM, FeatureKind.ID, num_items),))
+        self.history = settings.fit.history
+        self.width = size.width
         self.items = nn.Embedding(num_items + 1, size.width, padding_idx=PADDING)
         nn.init.normal_(self.items.weight, std=size.width**-0.5)
         with torch.no_grad():
@@ -39,6 +42,16 @@ class SasRecModel(nn.Module):
         """States `[B, L, D]` of item ids `[B, L]`."""
         return self.body(self.items(items))
 
+    @property
+    def item_table(self) -> Tensor:
+        """Item embeddings `[N + 1, D]`; row 0 is padding."""
+        return self.items.weight
+
+    def encode(self, histories: HistoryBatch) -> Encoded:
+        """See `EventEncoder`; the state of an event stands at the event's place."""
+        last = (histories.lengths - 1).clamp(min=0)
+        return Encoded(self(histories.features[ITEM]), histories.mask, last)
+
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Cross-entropy of every event but the first, over the whole catalogue; scalar."""
         items, real = batch.features[ITEM], batch.mask[:, 1:]
@@ -47,38 +60,29 @@ class SasRecModel(nn.Module):
 
     def log_probs(self, histories: HistoryBatch) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the next item."""
-        states = latest(self(histories.features[ITEM]), histories)
-        return catalogue_log_probs(states, self.items.weight)
+        return self.item_log_probs(latest(self(histories.features[ITEM]), histories))
 
 
-class SasRec:
+class SasRec(EncoderBaseline[SasRecModel]):
     """The method: trained on windows, ranks by the state of the latest event.
 
     Args:
         settings: Its settings.
     """
 
-    def __init__(self, settings: SasRecSettings) -> None:
-        self.settings = settings
-        self.history_length = settings.fit.history
-        self.model: SasRecModel | None = None
+    settings: SasRecSettings
 
-    def fit(self, data: TrainingData, context: FitContext) -> FitReport:
-        """Learns to predict every next item of the training events."""
-        settings = self.settings
-        torch.manual_seed(context.seed)
-        self.model = SasRecModel(len(data.catalog), settings)
-        material = windows_of(
-            data.events, settings.fit.history + 1, settings.fit.batch_size, context.seed
-        )
-        return fit_in_one_stage(
-            self, self.model, material, context, settings.fit, settings.optimizer
-        )
+    def new_model(self, data: TrainingData, seed: int) -> SasRecModel:
+        """A model with random weights."""
+        torch.manual_seed(seed)
+        return SasRecModel(len(data.catalog), self.settings)
 
-    def state(self) -> Mapping[str, Tensor]:
-        """Every weight by name."""
-        assert self.model is not None, "fit first"
-        return self.model.state_dict()
+    def train(self, data: TrainingData, context: FitContext) -> StageReport:
+        """Learns to predict every next item of the training events; see `EncoderBaseline`."""
+        assert self.model is not None
+        fit = self.settings.fit
+        material = windows_of(data.events, fit.history + 1, fit.batch_size, context.seed)
+        return train_once("sasrec", self.model, self, material, data, self.settings, context)
 
     @torch.no_grad()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:

@@ -16,9 +16,6 @@ from userllm.config import FitSettings, OptimizerSettings
 from userllm.training import Stage, run_stage
 from userllm.windows import endless_windows, targets_per_window
 
-VALIDATION_METRIC = "recall@10"
-"""What decides between checkpoints and when to stop."""
-
 
 @dataclass(frozen=True)
 class Material:
@@ -72,18 +69,19 @@ def fit_in_one_stage(
         optimizer: Its settings.
     """
     steps_per_epoch = material.batches_per_epoch / optimizer.accumulate
+    targets_per_step = material.targets_per_batch * optimizer.accumulate
     folder = context.checkpoints
     stage = run_stage(
         learner,
         Stage(
             name="train",
             batches=material.batches,
-            steps=max(1, round(fit.epochs * steps_per_epoch)),
+            steps=fit.steps(steps_per_epoch, targets_per_step),
             steps_per_epoch=steps_per_epoch,
-            targets_per_step=material.targets_per_batch * optimizer.accumulate,
+            targets_per_step=targets_per_step,
             optimizer=optimizer,
             accelerator=context.accelerator,
-            validate=(lambda: context.validate(method)[VALIDATION_METRIC]) if fit.looks else None,
+            validate=(lambda: context.validate(method)[context.watch]) if fit.looks else None,
             looks=fit.looks,
             patience=fit.patience,
             checkpoint=None if folder is None else folder / "train.pt",

@@ -8,17 +8,19 @@ import random
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from benchmark import host, results
+from benchmark.data.division import Split
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
-from benchmark.protocols import Checked, FitContext, Saveable
+from benchmark.protocols import Checked, FitContext, Saveable, Shared
 from benchmark.recording import make_record
 
 
@@ -32,17 +34,18 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     unfinished = unfinished_folder(cell)
     clock = _Clock(unfinished)
     context = replace(make_context(cell, world, task, progress), checkpoints=unfinished)
+    train = cell.trained_on
     if isinstance(method, Checked):
-        method.check(world.split.train, context)
+        method.check(train, context)
         seed_everything(cell.seed, world.threads)
     with clock:
         if cell.encoder is not None:
-            built = cell.encoder.build(world.split.train, context)
+            built = cell.encoder.build(*context.for_sharing(train))
             context = replace(context, encoder=built)
             seed_everything(cell.seed, world.threads)  # what the cache had drew nothing
-        report = method.fit(world.split.train, context)
+        report = method.fit(train, context)
     evaluation = task.evaluate(
-        method, world.split, world.dataset, world.seen, world.part, progress, cell.method_name
+        method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation)
     with _in_place(cell.folder) as folder:
@@ -95,15 +98,52 @@ class _Clock:
 
 def make_context(cell: Cell, world: World, task: Task, progress: RunProgress) -> FitContext:
     """What the method of a cell gets beside the data."""
+    shared = None if world.shared is None else _shared(world.shared, world)
+    asked = list(world.tasks.values()) if cell.serves_all else [task]
     return FitContext(
         seed=cell.seed,
         cache=world.cache,
-        validate=task.validator(world.split, world.seen),
+        validate=_together(asked, world)
+        if cell.serves_all
+        else task.validator(cell.split, world.seen),
         progress=progress,
-        validation=f"{world.split.target_hash}/{world.seen}/{task.name}/{task.version}/{cell.task_settings.model_dump_json()}",
+        validation=" ".join(_validation(own, world) for own in asked),
         llm=world.llm if cell.uses_llm else None,
         accelerator=world.accelerator,
+        goals=tuple(own.goal(cell.trained_on) for own in asked),
+        watch=TOGETHER if cell.serves_all else task.watch,
+        shared=shared,
     )
+
+
+TOGETHER = "mean of the tasks"
+
+
+def _together(tasks: Sequence[Task], world: World) -> Callable[[Any], Mapping[str, float]]:
+    """Validation of a fit for several tasks: each one's values, and the mean of the watched."""
+    validators = [(task, task.validator(world.splits[task.name], world.seen)) for task in tasks]
+
+    def validate(method: Any) -> Mapping[str, float]:
+        values, watched = {}, []
+        for task, ask in validators:
+            own = ask(method)
+            watched.append(own[task.watch])
+            values.update({f"{task.name} {name}": value for name, value in own.items()})
+        return {**values, TOGETHER: sum(watched) / len(watched)}
+
+    return validate
+
+
+def _shared(split: Split, world: World) -> Shared:
+    task = world.next_item
+    return Shared(split.train, task.validator(split, world.seen), _validation(task, world, split))
+
+
+def _validation(task: Task, world: World, split: Split | None = None) -> str:
+    """Changes with what a task's validator looks at."""
+    split = world.splits[task.name] if split is None else split
+    settings = task.settings.model_dump_json()
+    return f"{split.target_hash}/{world.seen}/{task.name}/{task.version}/{settings}"
 
 
 def seed_everything(seed: int, threads: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark import __version__, options
+from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data)
 
 
 def _version(asked: bool) -> None:
@@ -66,6 +68,7 @@ def run(
     out: options.Out = None,
     threads: options.Threads = None,
     accelerator: options.Accelerator = None,
+    multi_task: options.MultiTask = None,
     force: options.Force = None,
     keep_models: options.KeepModels = None,
     as_json: options.Json = None,
@@ -90,6 +93,7 @@ def run(
         "out": out,
         "threads": threads,
         "accelerator": accelerator,
+        "multi_task": multi_task,
         "force": force,
         "keep_models": keep_models,
         "json": as_json,
@@ -246,6 +250,30 @@ def probe(
     asked = Options(run, only, part, seed, training, llm, out, threads, as_json)
     tables, command = context.obj
     return probe_command(asked, tables, command)
+
+
+@app.command()
+def show(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="Folder of a finished cell, or of several that were asked the same."
+        ),
+    ],
+    examples: Annotated[int, typer.Option(min=1, help="How many examples.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of which examples.")] = 0,
+    only: Annotated[
+        str | None,
+        typer.Option(help="A group: new (not word for word in training), verbatim, tied, ..."),
+    ] = None,
+) -> None:
+    """Print some examples of a finished run, what was asked beside what was answered.
+
+    Example: userllm-bench show results/runs/world-review_generation-user_llm-s0-0123abcd --only new
+    """
+    from benchmark.commands.show import Options, show_command
+
+    show_command(Options(run, examples, seed, only))
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:

@@ -48,6 +48,7 @@ class RunConfig(BaseModel):
     )
     force: bool = Field(False, description="run finished cells again")
     keep_models: bool = Field(True, description="keep fitted models beside their records")
+    multi_task: bool = Field(False, description="one fit of a method serves all tasks")
     as_json: bool = Field(False, alias="json", description="print the rows as JSON on stdout")
     sections: dict[str, dict[str, Any]] = Field({}, description="settings a method or task")
 
@@ -176,7 +177,13 @@ def chosen_methods(config: RunConfig, tables: Tables) -> tuple[str, ...]:
     """The methods of a run, in order."""
     if config.methods is not None:
         return config.methods
-    return tuple(name for name in tables.methods if tables.methods[name].in_default)
+    needed = {tables.tasks[task].needs for task in config.task}
+    entries = {name: tables.methods[name] for name in tables.methods}
+    return tuple(
+        name
+        for name, entry in entries.items()
+        if entry.in_default or needed & set(entry.baseline_for)
+    )
 
 
 def read_preset(name: str, tables: Tables) -> Preset:
@@ -208,7 +215,7 @@ def read_layers(config: RunConfig, tables: Tables, others: Collection[str] = ())
     layers = Layers(read_preset(config.preset, tables).settings, config.sections, sets)
     sections = [tables.section(method) for method in methods]
     encoders = [name for method in methods if (name := layers.encoder(tables, method))]
-    used = {*config.task, *methods, *sections, *encoders, *others}
+    used = {*config.task, config.split, *methods, *sections, *encoders, *others}
     for text, section, nested in assigned:
         if section not in used:
             raise UserError(
@@ -232,14 +239,14 @@ def _check_fixed(
 
 def _check(config: RunConfig, tables: Tables) -> None:
     """Checks every name of a run, and that each named method can do one of the tasks."""
-    tables.datasets[config.dataset]
+    tables.dataset(config.dataset)
     tables.splits[config.split]
     needed = {name: tables.tasks[name].needs for name in config.task}
     if config.preset not in tables.preset_names:
         raise unknown("preset", config.preset, tables.preset_names)
     chosen = chosen_methods(config, tables)
-    if config.llm is not None and not any(tables.methods[name].uses_llm for name in chosen):
-        users = [name for name in tables.methods if tables.methods[name].uses_llm]
+    users = [n for n, e in tables.methods.items() if e.uses_llm or e.llm_setting]
+    if config.llm is not None and not set(users) & set(chosen):
         raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
     for name in config.methods or ():
         able, why = tables.methods[name].capabilities, tables.methods[name].unavailable

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from benchmark.schema import ITEM, FeatureKind, FeatureSchema
+from benchmark.texts import Texts
 from benchmark.types import HistoryBatch
 
 
@@ -22,7 +23,7 @@ class EventLog:
         columns: Event features, each `[events]`; always has the item.
         item_columns: Features that follow from the item, `[N + 1]` or `[N + 1, V]`.
         timestamps: `[events]`, seconds since 1970.
-        texts: What the user wrote at each event, or None where the data set has no such text.
+        written: What the user wrote at each event, by field (`text`, `summary`); "" = nothing.
     """
 
     schema: FeatureSchema
@@ -30,7 +31,7 @@ class EventLog:
     columns: Mapping[str, np.ndarray]
     item_columns: Mapping[str, np.ndarray]
     timestamps: np.ndarray
-    texts: tuple[str, ...] | None = None
+    written: Mapping[str, Texts] = field(default_factory=dict)
 
     @property
     def num_users(self) -> int:
@@ -59,27 +60,36 @@ class EventLog:
         """
         if np.any(stops < self.indptr[:-1]) or np.any(stops > self.indptr[1:]):
             raise ValueError("a stop lies outside of its user's events")
-        keep = np.arange(self.num_events) < np.repeat(stops, self.lengths)
-        lengths = stops - self.indptr[:-1]
-        texts = self.texts
+        return self.only(np.arange(self.num_events) < np.repeat(stops, self.lengths))
+
+    def only(self, keep: np.ndarray) -> EventLog:
+        """A copy that holds some of the events; the others cannot be reached from it.
+
+        Args:
+            keep: `BoolArray[events]`.
+        """
+        kept = np.flatnonzero(keep)
+        owner = np.searchsorted(self.indptr, kept, side="right") - 1
+        lengths = np.bincount(owner, minlength=self.num_users)
         return EventLog(
             schema=self.schema,
             indptr=np.concatenate([[0], np.cumsum(lengths)]),
-            columns={name: column[keep] for name, column in self.columns.items()},
+            columns={name: column[kept] for name, column in self.columns.items()},
             item_columns=self.item_columns,
-            timestamps=self.timestamps[keep],
-            texts=None
-            if texts is None
-            else tuple(t for t, k in zip(texts, keep, strict=True) if k),
+            timestamps=self.timestamps[kept],
+            written={name: texts.take(kept) for name, texts in self.written.items()},
         )
 
-    def gather(self, starts: np.ndarray, stops: np.ndarray, length: int) -> HistoryBatch:
+    def gather(
+        self, starts: np.ndarray, stops: np.ndarray, length: int, *, written: bool = False
+    ) -> HistoryBatch:
         """The events `start:stop` of each row, the latest `length` of them, padded on the right.
 
         Args:
             starts: `[B]` positions in the flat arrays.
             stops: `[B]` positions, exclusive.
             length: `L`.
+            written: Whether what users wrote comes along.
 
         Returns:
             Batch of `[B, L]` features, `[B, L, V]` where a feature is multi-valued.
@@ -101,7 +111,11 @@ class EventLog:
                 raise ValueError(f"feature {feature.name!r} must have a column of several values")
         users = np.searchsorted(self.indptr, starts, side="right")
         users = np.where(real.any(axis=1), users, 0)  # where no event is, nobody owns it
-        return HistoryBatch(features, torch.from_numpy(real), torch.from_numpy(users))
+        texts = {
+            name: [list(own[int(a) : int(b)]) for a, b in zip(starts, stops, strict=True)]
+            for name, own in (self.written if written else {}).items()
+        }
+        return HistoryBatch(features, torch.from_numpy(real), torch.from_numpy(users), texts)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,16 @@ def home() -> Path:
     return Path(given).expanduser() if given else platformdirs.user_cache_path("userllm-bench")
 
 
+def datasets_folder() -> Path:
+    """Prepared data sets, one folder each, by name."""
+    return home() / "datasets"
+
+
+def downloads_folder() -> Path:
+    """Files as their publishers made them, one folder a data set."""
+    return home() / "downloads"
+
+
 def stages_folder() -> Path:
     """Training stages that several methods or runs share, keyed by content."""
     return home() / "stages"

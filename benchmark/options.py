@@ -44,6 +44,10 @@ Accelerator = Annotated[
         "Numbers of the two differ a little, so each has cells of its own."
     ),
 ]
+MultiTask = Annotated[
+    bool | None,
+    typer.Option("--multi-task", help="One fit of USER-LLM serves all tasks of the run."),
+]
 Force = Annotated[bool | None, typer.Option("--force", help="Run finished cells again.")]
 KeepModels = Annotated[
     bool | None,

@@ -11,10 +11,11 @@ from pydantic import BaseModel
 
 from benchmark import results
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split
+from benchmark.data.division import Need, Split
 from benchmark.encoder_slot import ChosenEncoder
-from benchmark.protocols import CandidateRanker, Method
-from benchmark.tasks.next_item import Evaluation
+from benchmark.goals import Goal
+from benchmark.protocols import Method, TrainingData
+from benchmark.tasks.evaluation import Evaluation
 from benchmark.types import Progress
 
 
@@ -24,10 +25,25 @@ class Task(Protocol):
     name: str
     version: str
     tie_rule: str
+    watch: str
+    """Which of the values of `validator` decides between checkpoints."""
+    need: Need
+    """What a target is."""
 
-    def validator(
-        self, split: Split, seen: str
-    ) -> Callable[[CandidateRanker], Mapping[str, float]]:
+    @property
+    def settings(self) -> BaseModel:
+        """What it was built from."""
+        ...
+
+    def unfit(self, dataset: Dataset) -> str:
+        """Why it cannot be asked on a data set, "" where it can."""
+        ...
+
+    def goal(self, train: TrainingData) -> Goal:
+        """What methods are fitted for, with examples from training events alone."""
+        ...
+
+    def validator(self, split: Split, seen: str) -> Callable[[Any], Mapping[str, float]]:
         """Values on the validation examples, for early stopping."""
         ...
 
@@ -51,8 +67,15 @@ class World:
 
     Attributes:
         dataset: The data.
-        split: Its split.
+        splits: How each task divides it; tasks that it does not suit are missing.
+        unfit: Why these do not suit it, by task.
+        shared: The earliest of the tasks' cuts, with the next item as target: what stages learn
+            from that serve several tasks; None where the task is `next_item` alone.
+        tasks: The run's tasks, those that do not suit the data left out.
+        next_item: What validates the stages that several tasks share.
+        multi_task: Whether one fit serves all of them.
         split_name: The split's name.
+        split_settings: What it was made with.
         seen: `exclude` or `include`.
         part: `test` or `validation`.
         preset: Name of the preset.
@@ -66,8 +89,13 @@ class World:
     """
 
     dataset: Dataset
-    split: Split
+    splits: Mapping[str, Split]
+    unfit: Mapping[str, str]
+    shared: Split | None
+    tasks: Mapping[str, Task]
+    next_item: Task
     split_name: str
+    split_settings: Mapping[str, Any]
     seen: str
     part: str
     preset: str
@@ -78,6 +106,7 @@ class World:
     command: str
     accelerator: str = "cpu"
     keep_models: bool = True
+    multi_task: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +128,10 @@ class Cell:
         folder: Where record and examples go.
         axes: What it is called in an ablation, axis → value.
         encoder: What the harness builds and hands to the method; None where it takes none.
+        split: How the task divides the data.
+        trained_on: What the method is fitted on: training of its split, or what several tasks
+            share.
+        serves_all: Whether its fit serves all tasks of the run.
     """
 
     task: Callable[[], Task]
@@ -113,8 +146,11 @@ class Cell:
     uses_llm: bool
     config_hash: str
     folder: Path
+    split: Split
+    trained_on: TrainingData
     axes: Mapping[str, str] = field(default_factory=dict)
     encoder: ChosenEncoder | None = None
+    serves_all: bool = False
 
     @property
     def title(self) -> str:

@@ -5,41 +5,68 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 import benchmark
 from benchmark import config as configs
 from benchmark import host, identity
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split
+from benchmark.data.division import Need, Split, shared_split
+from benchmark.data.opening import load_dataset
 from benchmark.encoder_slot import choose_encoder, missing_encoder
+from benchmark.entries import MethodEntry
 from benchmark.errors import UserError
 from benchmark.home import stages_folder
-from benchmark.plan import Cell, World, build
+from benchmark.plan import Cell, Task, World, build
 from benchmark.results import Row
 from benchmark.settings import flatten
 from benchmark.tables import Tables, why_unavailable
-from benchmark.tasks.next_item import resolve_seen
+from benchmark.tasks.config import NextItemSettings
+from benchmark.tasks.next_item import NextItem, resolve_seen
+from benchmark.types import IDS
 from benchmark.variants import Variant
 
 
 def open_world(
-    config: configs.RunConfig, tables: Tables, llm_facts: dict[str, str] | None, command: str
+    config: configs.RunConfig,
+    tables: Tables,
+    layers: configs.Layers,
+    llm_facts: dict[str, str] | None,
+    command: str,
 ) -> World:
     """Loads and splits the data of a run.
 
     Raises:
-        UserError: The data set or the accelerator is not available here.
+        UserError: The data set or the accelerator is not available here, or no task suits it.
     """
     accelerator = host.choose_accelerator(config.accelerator)
-    entry = tables.datasets[config.dataset]
-    reason = why_unavailable(entry)
-    if reason:
-        raise UserError(f"data set {config.dataset!r} is not available: {reason}")
-    dataset = cast("Callable[[], Dataset]", entry.load())()
-    split = cast("Callable[[Dataset], Split]", tables.splits[config.split].load())(dataset)
+    dataset = load_dataset(config.dataset, tables.dataset(config.dataset))
+    tasks = {name: build_task(name, tables, layers) for name in config.task}
+    divide = chosen_split(config.split, tables, layers)
+    splits: dict[str, Split] = {}
+    unfit: dict[str, str] = {}
+    for name, task in tasks.items():
+        reason = task.unfit(dataset)
+        if not reason:
+            try:
+                splits[name] = divide(dataset, task.need)
+            except UserError as error:
+                if len(tasks) == 1:
+                    raise
+                reason = str(error)
+        if reason:
+            unfit[name] = reason
+    if not splits and len(tasks) > 1:
+        raise UserError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
     return World(
         dataset=dataset,
-        split=split,
+        splits=splits,
+        unfit=unfit,
+        shared=None if set(splits) <= {NextItem.name} else shared_split(dataset, splits),
+        tasks={name: tasks[name] for name in splits},
+        next_item=build_task(NextItem.name, tables, layers),
         split_name=config.split,
+        split_settings=layers.resolve(tables, config.split).model_dump(mode="json"),
         seen=resolve_seen(config.seen, dataset),
         part=config.part,
         preset=config.preset,
@@ -50,7 +77,25 @@ def open_world(
         command=command,
         accelerator=accelerator,
         keep_models=config.keep_models,
+        multi_task=config.multi_task,
     )
+
+
+def build_task(name: str, tables: Tables, layers: configs.Layers) -> Task:
+    """A task with its settings; `next_item` with its own where the tables lack it."""
+    if name not in tables.tasks:
+        return NextItem(NextItemSettings())
+    task: Task = build(tables.tasks[name].load(), layers.resolve(tables, name))
+    return task
+
+
+def chosen_split(
+    name: str, tables: Tables, layers: configs.Layers
+) -> Callable[[Dataset, Need], Split]:
+    """A way to divide a data set, with its settings."""
+    settings = layers.resolve(tables, name)
+    function = cast("Callable[[Dataset, Need, BaseModel], Split]", tables.splits[name].load())
+    return lambda dataset, need: function(dataset, need, settings)
 
 
 def planned_cells(
@@ -62,6 +107,7 @@ def planned_cells(
 ) -> Iterator[tuple[Row, Cell | None]]:
     """Every asked-for cell, in order; None where there is nothing to run."""
     for task in config.task:
+        needs = tables.tasks[task].needs
         for seed in config.seeds:
             for variant in variants:
                 method = variant.method
@@ -73,10 +119,11 @@ def planned_cells(
                     preset=config.preset,
                     axes=dict(variant.axes),
                 )
-                entry, need = tables.methods[method], tables.tasks[task].needs
+                entry = tables.methods[method]
                 reason = why_unavailable(entry) or _lacking(variant, world)
-                if need not in entry.capabilities:
-                    reason = f"{task} needs {need}, which {method} does not have"
+                if needs not in entry.capabilities:
+                    reason = f"{task} needs {needs}, which {method} does not have"
+                reason = reason or world.unfit.get(task, "") or _speechless(task, entry, world)
                 if reason:
                     yield row.model_copy(update={"na": reason}), None
                     continue
@@ -106,6 +153,16 @@ def _lacking(variant: Variant, world: World) -> str:
     )
 
 
+def _speechless(task: str, entry: MethodEntry, world: World) -> str:
+    """Why a method that says items cannot, "" where it can."""
+    catalog = world.splits[task].train.catalog
+    if task != NextItem.name or not entry.says_items or catalog.text_source != IDS:
+        return ""
+    return (
+        f"the items of {world.dataset.name} have no text to say; user_llm_item_head ranks without"
+    )
+
+
 def make_cell(
     task: str,
     variant: Variant,
@@ -123,6 +180,11 @@ def make_cell(
     encoder = choose_encoder(method, method_settings, tables, layers)
     task_type = task_entry.load()
     version = getattr(task_type, "version", "")
+    split = world.splits[task]
+    # An encoder alone reads a language model where it is told to know items by their text.
+    asked_for = getattr(method_settings, method_entry.llm_setting or "-", False)
+    uses_llm = method_entry.uses_llm or bool(asked_for)
+    serves_all = world.multi_task and method_entry.multi_task and len(world.tasks) > 1
     named = {method: method_settings.model_dump(mode="json")}
     # What concerns few cells stands only in theirs, so that the others keep their hashes.
     special: dict[str, object] = host.gpu_facts(world.accelerator)
@@ -132,23 +194,31 @@ def make_cell(
     derived = _derived_features(world, named)
     if derived:
         special["derived"] = derived
+    if world.shared is not None:
+        shared, judge = world.shared, world.next_item.settings.model_dump(mode="json")
+        special["shared"] = [shared.train.fingerprint, shared.target_hash, judge]
+    if serves_all:
+        special["tasks"] = [
+            [name, own.version, own.settings.model_dump(mode="json")]
+            for name, own in world.tasks.items()
+        ]
     config_hash = identity.stable_hash(
         {
             **special,
             "package": benchmark.__version__,
             "dataset": world.dataset.fingerprint,
             "split": world.split_name,
-            "targets": world.split.target_hash,
+            "targets": split.target_hash,
             "part": world.part,
             "seen": world.seen,
             "task": [task, version, task_settings.model_dump(mode="json")],
             "method": [method, named[method]],
-            "llm": world.llm_facts if method_entry.uses_llm else None,
+            "llm": world.llm_facts if uses_llm else None,
             "seed": seed,
             "preset": world.preset,
         }
     )
-    name = f"{config.dataset}-{task}-{method.replace('/', '-')}-s{seed}-{config_hash[:8]}"
+    name = f"{config.dataset}-{task}-{method}-s{seed}-{config_hash[:8]}".replace("/", "-")
     return Cell(
         task=lambda: build(task_type, task_settings),
         method=lambda: build(method_entry.load(), method_settings),
@@ -162,9 +232,12 @@ def make_cell(
         },
         task_changes=dict(layers.changes(tables, task)),
         seed=seed,
-        uses_llm=method_entry.uses_llm,
+        uses_llm=uses_llm,
         config_hash=config_hash,
         folder=config.out / name,
+        split=split,
+        trained_on=world.shared.train if serves_all and world.shared else split.train,
+        serves_all=serves_all,
         axes=variant.axes,
         encoder=encoder,
     )

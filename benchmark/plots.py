@@ -17,7 +17,7 @@ from benchmark.plot_style import (
     save,
     style_of,
 )
-from benchmark.results import Row, comparison_group
+from benchmark.results import Row, asked, comparison_group
 from benchmark.summary import latest_rows, learning_curves, summarise
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BAR_METRICS = ("recall@1", "recall@5", "recall@10")
-TIME_METRIC = "recall@10"
+NEXT_ITEM_BARS = ("recall@1", "recall@5", "recall@10")
 _SHORTEST_SECONDS = 1.0
 """Shorter trainings are drawn here: on a logarithmic axis they would push all others aside."""
 
@@ -53,19 +52,28 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         if taken[name] > 1:
             name = f"{name}-{taken[name]}"
         summary = summarise(members)
-        if summary["metric"].isin(BAR_METRICS).any():
+        metrics = shown_metrics(summary)
+        if metrics:
             files += save(draw_bars(summary, _title(members)), folder / f"{name}-bars")
-        if (summary["metric"] == TIME_METRIC).any():
             curves = learning_curves(members)
             files += save(draw_time(summary, curves, _title(members)), folder / f"{name}-time")
     return files
 
 
+def shown_metrics(summary: pd.DataFrame) -> list[str]:
+    """What figures show, the most telling one last: three recalls of items, all of other tasks."""
+    there = [metric for metric in dict.fromkeys(summary["metric"]) if "/" not in metric]
+    bars = [metric for metric in NEXT_ITEM_BARS if metric in there]
+    if NEXT_ITEM_BARS[-1] in bars:
+        return bars
+    return there[: len(HATCHES)]
+
+
 def draw_bars(summary: pd.DataFrame, title: str) -> Figure:
-    """Grouped bars of recall by method, best first, with whiskers over the 95% interval."""
+    """Grouped bars by method, best first, with whiskers over the 95% interval."""
     from matplotlib.figure import Figure
 
-    metrics = [metric for metric in BAR_METRICS if (summary["metric"] == metric).any()]
+    metrics = shown_metrics(summary)
     order = (
         summary[summary["metric"] == metrics[-1]]
         .sort_values("value", ascending=False, kind="stable")["label"]
@@ -105,7 +113,8 @@ def draw_bars(summary: pd.DataFrame, title: str) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(order) - 0.45, -0.55)
     axes.set_xlim(0, reach * 1.1)
-    axes.set_xlabel(f"share of users (whiskers: 95% interval over users{_mean_of(summary)})")
+    what = "share of users" if metrics[-1] in NEXT_ITEM_BARS else "mean over users"
+    axes.set_xlabel(f"{what} (whiskers: 95% interval over users{_mean_of(summary)})")
     clear_frame(axes, "x")
     _titled(figure, axes, title)
     # Above the bars, where it can cover none.
@@ -122,9 +131,12 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
 
     figure = Figure(figsize=(8.0, 5.2), layout="constrained")
     axes = figure.subplots()
-    lines = summary[summary["metric"] == TIME_METRIC].reset_index(drop=True)
+    metric = shown_metrics(summary)[-1]
+    lines = summary[summary["metric"] == metric].reset_index(drop=True)
     lines["x"] = lines["training_seconds"].clip(lower=_SHORTEST_SECONDS)
-    shown = curves[curves["value"].between(0, 1)]
+    # Other tasks watch other values while they train, and share stages that watch items.
+    same = metric == NEXT_ITEM_BARS[-1]
+    shown = curves[curves["value"].between(0, 1) & same]
     drawn = False
     for number, line in lines.iterrows():
         colour, marker = style_of(int(str(number)))
@@ -146,7 +158,7 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
         )  # fmt: skip
     _scale_time(axes, lines)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(f"{TIME_METRIC} (whiskers: 95% interval over users{_mean_of(summary)})")
+    axes.set_ylabel(f"{metric} (whiskers: 95% interval over users{_mean_of(summary)})")
     faint = "; faint lines: validation while training" if drawn else ""
     axes.set_xlabel(f"training seconds, every stage counted{faint}")
     clear_frame(axes, "both")
@@ -195,8 +207,10 @@ def _title(rows: Sequence[Row]) -> str:
     seeds = sorted({row.seed for row in rows})
     numbers = ", ".join(map(str, seeds)) if len(seeds) <= 5 else f"{len(seeds)} different"
     task = record.task.name.replace("_", " ").capitalize()
+    task += "".join(f", {name}={value}" for name, value in asked(record).items())
+    of_items = f", seen items {seen}" if record.task.name == "next_item" else ""
     return (
-        f"{task} on {record.dataset.name}: {protocol.part} targets, seen items {seen}\n"
+        f"{task} on {record.dataset.name}: {protocol.part} targets{of_items}\n"
         f"preset {record.preset}, split {protocol.split}, {record.examples:,} users, "
         f"seed{'s' if len(seeds) > 1 else ''} {numbers}"
     )
@@ -206,5 +220,10 @@ def _file_name(row: Row) -> str:
     record = row.record
     assert record is not None
     seen = "out" if record.protocol.seen == "exclude" else "in"
-    name = f"{row.dataset}-{row.task}-{row.preset}-{record.protocol.part}-seen-{seen}"
+    name = f"{row.dataset}-{row.task}-{row.preset}-{record.protocol.part}"
+    if row.task == "next_item":
+        name += f"-seen-{seen}"
+    if record.protocol.split != "last":
+        name += f"-{record.protocol.split}"
+    name += "".join(f"-{value}" for value in asked(record).values())
     return re.sub(r"[^\w.-]+", "-", name)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from benchmark.events import EventLog
+from benchmark.goals import Decoding, Goal, LabelGoal, NextItemGoal
 from benchmark.schema import FeatureSchema
 from benchmark.types import (
     Candidates,
@@ -32,12 +33,14 @@ class TrainingData:
         fingerprint: SHA-256 of catalogue and training events; caches are keyed by it.
         catalog: The items.
         events: The training events of every user.
+        label_feature: The item feature whose values are the labels of `favorite_genre`; "" = none.
     """
 
     name: str
     fingerprint: str
     catalog: Catalog
     events: EventLog
+    label_feature: str = ""
 
     @property
     def schema(self) -> FeatureSchema:
@@ -58,11 +61,44 @@ class CandidateRanker(Protocol):
 
 
 @runtime_checkable
+class LabelRanker(Protocol):
+    """Can say which of a few labels a history stands for."""
+
+    history_length: int
+
+    def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
+        """Scores of the labels.
+
+        Args:
+            histories: Of `B` users.
+            goal: One of those that the method was fitted for.
+
+        Returns:
+            `FloatTensor[B, C]`, higher is likelier; of equal scores the first label comes first.
+        """
+        ...
+
+
+@runtime_checkable
 class TextGenerator(Protocol):
     """Can write text for a user."""
 
-    def generate(self, histories: HistoryBatch, prompts: list[str]) -> list[str]:
-        """Writes one text a history."""
+    history_length: int
+
+    def generate(
+        self, histories: HistoryBatch, prompts: list[str], items: Tensor, decoding: Decoding
+    ) -> list[str]:
+        """Writes one text a history.
+
+        Args:
+            histories: Of `B` users, with what they wrote (`HistoryBatch.written`).
+            prompts: What is told of the event that is written about.
+            items: `LongTensor[B]` the item of that event.
+            decoding: How to write.
+
+        Returns:
+            `B` texts, without the prompts.
+        """
         ...
 
 
@@ -77,6 +113,21 @@ class BuiltEncoder:
 
     module: nn.Module
     stages: tuple[StageReport, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a stage learns from that serves several tasks: it ends before the targets of all.
+
+    Attributes:
+        data: Training events up to the earliest cut of the tasks.
+        validate: Ranks the next item after that cut.
+        validation: See `FitContext.validation`.
+    """
+
+    data: TrainingData
+    validate: Callable[[CandidateRanker], Mapping[str, float]]
+    validation: str
 
 
 @dataclass(frozen=True)
@@ -95,17 +146,42 @@ class FitContext:
         accelerator: Lightning's accelerator name.
         checkpoints: Folder for checkpoints of unfinished stages, of this fit alone; None = keep
             none. The harness removes it when the fit's record is in place.
+        goals: What the method is to be fitted for; several where one fit serves several tasks.
+        watch: Which of the values of `validate` decides between checkpoints.
+        shared: What stages learn from that other tasks use too; None = from the fit's own data.
     """
 
     seed: int
     cache: Path
-    validate: Callable[[CandidateRanker], Mapping[str, float]]
+    validate: Callable[[Any], Mapping[str, float]]
     progress: Progress
     validation: str = ""
     encoder: BuiltEncoder | None = None
     llm: str | None = None
     accelerator: str = "cpu"
     checkpoints: Path | None = None
+    goals: tuple[Goal, ...] = (NextItemGoal(),)
+    watch: str = "recall@10"
+    shared: Shared | None = None
+
+    def for_sharing(self, data: TrainingData) -> tuple[TrainingData, FitContext]:
+        """Data and context of a stage that learns the next item and serves other tasks too.
+
+        Args:
+            data: The fit's own.
+        """
+        shared = self.shared
+        if shared is None:
+            return data, self
+        general = replace(
+            self,
+            validate=shared.validate,
+            validation=shared.validation,
+            goals=(NextItemGoal(),),
+            watch="recall@10",
+            shared=None,
+        )
+        return shared.data, general
 
 
 class EncoderBuilder(Protocol):

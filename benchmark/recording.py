@@ -12,7 +12,7 @@ from benchmark.metrics.perplexity import perplexity
 from benchmark.plan import Cell, Task, World
 from benchmark.protocols import Method
 from benchmark.settings import flatten
-from benchmark.tasks.next_item import Evaluation
+from benchmark.tasks.evaluation import Evaluation
 from benchmark.types import FitReport, StageReport
 
 _BUDGET_FIELDS = ("epochs", "steps", "targets", "seconds")
@@ -41,7 +41,7 @@ def make_record(
     Raises:
         FloatingPointError: A metric is no number.
     """
-    dataset, split = world.dataset, world.split
+    dataset, split = world.dataset, cell.split
     limited = cell.method_settings.model_dump(mode="json")
     if cell.encoder is not None:
         limited = {**limited, cell.encoder.name: cell.encoder.settings.model_dump(mode="json")}
@@ -57,6 +57,7 @@ def make_record(
             licence=dataset.licence,
             citation=dataset.citation,
             source=dataset.source,
+            item_text=cell.trained_on.catalog.text_source,
             facts={**dataset.facts, **split.facts},
         ),
         task=results.Component(
@@ -80,10 +81,14 @@ def make_record(
         protocol=results.ProtocolFacts(
             split=world.split_name,
             split_description=split.description,
+            split_settings=dict(world.split_settings),
+            leak=split.leak,
             part=world.part,
             seen=world.seen,
             tie_rule=task.tie_rule,
             history_length=getattr(method, "history_length", None),
+            shared_with=tuple(name for name in world.tasks if name != cell.task_name),
+            fitted_for=tuple(world.tasks) if cell.serves_all else (cell.task_name,),
         ),
         seed=cell.seed,
         preset=world.preset,

@@ -1,4 +1,4 @@
-"""The tables: every data set, split, task, method, encoder and metric, by name.
+"""The tables: every split, task, method, encoder and metric, by name; data sets in `datasets`.
 
 Nothing heavy is imported here: an entry is a string that is imported when it is first used.
 """
@@ -6,95 +6,34 @@ Nothing heavy is imported here: an entry is a string that is imported when it is
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from benchmark.datasets import INSTALL_RECBOLE
+from benchmark.entries import EncoderEntry, MethodEntry, SplitEntry, TaskEntry
 from benchmark.registry import Entry, Registry, load
 
-
-@dataclass(frozen=True)
-class TaskEntry(Entry):
-    """A task.
-
-    Attributes:
-        settings: `module:Model` of its settings, free of torch.
-        needs: Name of the capability that a method must have.
-        metrics: What it measures, in the order of a table's columns.
-    """
-
-    settings: str = ""
-    needs: str = ""
-    metrics: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class MethodEntry(Entry):
-    """A method.
-
-    Attributes:
-        settings: `module:Model` of its settings, free of torch.
-        section: Name under which several rows share settings; the method's own where empty.
-        overrides: Settings that make this row what it is; nobody can change them.
-        capabilities: Names of the capabilities it has.
-        in_default: Part of a run that names no methods.
-        probes: Settings with which `probe` fits the method anew to learn something, by name.
-        uses_llm: Whether `--llm` changes what it does.
-        uses_encoder: Whether it takes a user encoder that the harness builds. Its settings name
-            an entry of `ENCODERS` (`encoder`) and say whether it is trained (`pretrained`).
-    """
-
-    settings: str = ""
-    section: str = ""
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    capabilities: tuple[str, ...] = ()
-    in_default: bool = False
-    probes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    uses_llm: bool = False
-    uses_encoder: bool = False
-
-
-@dataclass(frozen=True)
-class EncoderEntry(Entry):
-    """What can stand in the encoder slot; the target is a `benchmark.protocols.EncoderBuilder`.
-
-    Attributes:
-        settings: `module:Model` of its settings, free of torch. They are given under the entry's
-            name, which a method that is the same model alone shares.
-    """
-
-    settings: str = ""
-
-
-DATASETS: Registry[Entry] = Registry("data set")
-SPLITS: Registry[Entry] = Registry("split")
+SPLITS: Registry[SplitEntry] = Registry("split")
 TASKS: Registry[TaskEntry] = Registry("task")
 METHODS: Registry[MethodEntry] = Registry("method")
 ENCODERS: Registry[EncoderEntry] = Registry("encoder")
 METRICS: Registry[Entry] = Registry("metric")
 
 RANKER = "CandidateRanker"
-INSTALL_RECBOLE = "pip install --no-deps recbole==1.2.1"
+LABELS = "LabelRanker"
+WRITER = "TextGenerator"
 
-DATASETS.add(
-    "ml-100k",
-    Entry(
-        "benchmark.data.movielens:load_ml_100k",
-        "MovieLens-100K, as the recbole package carries it",
-        requires=("recbole",),
-        install=INSTALL_RECBOLE,
-    ),
-)
-DATASETS.add(
-    "synthetic",
-    Entry("benchmark.data.synthetic:load_synthetic", "a made-up world with a planted preference"),
-)
-
-SPLITS.add(
-    "last",
-    Entry(
-        "benchmark.data.splits:split_last",
-        "a user's last event is the test target, the one before it validation",
-    ),
-)
+for _name, _settings, _summary in (
+    ("last", "SplitSettings", "a user's last event is the test target, the one before validation"),
+    ("global_time", "GlobalTimeSettings", "training before a date, targets are the first after it"),
+    ("cold_items", "ColdItemsSettings", "as last, with items that no training and no history has"),
+):
+    SPLITS.add(
+        _name,
+        SplitEntry(
+            f"benchmark.data.splits:split_{_name}",
+            _summary,
+            settings=f"benchmark.data.splits_config:{_settings}",
+        ),
+    )
 
 for _name, _summary in {
     "recall@1": "share of users whose target is ranked first",
@@ -105,6 +44,16 @@ for _name, _summary in {
 }.items():
     METRICS.add(_name, Entry("benchmark.metrics.ranking:NEXT_ITEM_METRICS", _summary))
 
+_RANKING_METRICS = tuple(METRICS)
+for _name, _summary in {
+    "macro_f1": "mean over labels of F1, users with tied labels left out",
+    "rouge1": "F1 of the words of the reference and of the text",
+    "rouge2": "F1 of their pairs of neighbouring words",
+    "rougeL": "F1 of their longest common subsequence of words",
+}.items():
+    _module = "classification:macro_f1" if _name == "macro_f1" else "text:ROUGE"
+    METRICS.add(_name, Entry(f"benchmark.metrics.{_module}", _summary))
+
 TASKS.add(
     "next_item",
     TaskEntry(
@@ -112,7 +61,27 @@ TASKS.add(
         "which item of the whole catalogue comes next",
         settings="benchmark.tasks.config:NextItemSettings",
         needs=RANKER,
-        metrics=tuple(METRICS),
+        metrics=_RANKING_METRICS,
+    ),
+)
+TASKS.add(
+    "favorite_genre",
+    TaskEntry(
+        "benchmark.tasks.favorite_genre:FavoriteGenre",
+        "which genre or category a user meets most",
+        settings="benchmark.tasks.config:FavoriteGenreSettings",
+        needs=LABELS,
+        metrics=("recall@1", "recall@5", "macro_f1"),
+    ),
+)
+TASKS.add(
+    "review_generation",
+    TaskEntry(
+        "benchmark.tasks.review_generation:ReviewGeneration",
+        "what a user writes of an item, item and rating given",
+        settings="benchmark.tasks.config:ReviewGenerationSettings",
+        needs=WRITER,
+        metrics=("rouge1", "rouge2", "rougeL"),
     ),
 )
 
@@ -125,6 +94,11 @@ _BASELINES = {
 }
 _SETTINGS = {"text_prompt": "text_prompt_config"}
 """Files of settings other than `baselines.config`."""
+_CAPABILITIES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("popularity", "sasrec", "bert4rec", "dual_encoder"), (RANKER, LABELS)),
+    "text_prompt": (RANKER, LABELS, WRITER),
+}
+"""Those of methods that do more than rank items."""
 
 
 def _baseline(name: str) -> None:
@@ -135,11 +109,12 @@ def _baseline(name: str) -> None:
             f"baselines.{name}:{attribute}",
             summary,
             settings=f"baselines.{_SETTINGS.get(name, 'config')}:{attribute}Settings",
-            capabilities=(RANKER,),
+            capabilities=_CAPABILITIES.get(name, (RANKER,)),
             requires=("recbole",) if name == "bert4rec" else (),
             install=INSTALL_RECBOLE,
             in_default=True,
             uses_llm=name == "text_prompt",
+            says_items=name == "text_prompt",
         ),
     )
 
@@ -152,13 +127,51 @@ METHODS.add(
         "userllm.method:UserEncoderMethod",
         "USER-LLM's user encoder, ranking alone",
         settings="userllm.config:UserEncoderSettings",
-        capabilities=(RANKER,),
+        capabilities=(RANKER, LABELS),
         in_default=True,
+        llm_setting="item_text",
     ),
 )
 _baseline("bert4rec")
 _baseline("dual_encoder")
+METHODS.add(
+    "genre_counter",
+    MethodEntry(
+        "baselines.genre_counter:GenreCounter",
+        "the labels that stand most often in the history itself",
+        settings="baselines.config:GenreCounterSettings",
+        capabilities=(LABELS,),
+        baseline_for=(LABELS,),
+    ),
+)
 _baseline("text_prompt")
+METHODS.add(
+    "no_history",
+    MethodEntry(
+        "baselines.text_prompt:TextPrompt",
+        "text_prompt without a history: what the question alone tells",
+        settings="baselines.text_prompt_config:TextPromptSettings",
+        section="text_prompt",
+        overrides={"items": 0},
+        capabilities=(LABELS, WRITER),
+        baseline_for=(LABELS, WRITER),
+        uses_llm=True,
+    ),
+)
+for _name, _attribute, _summary in (
+    ("common_sentence", "CommonSentence", "the item's most common review sentence"),
+    ("previous_review", "PreviousReview", "the user's latest review once more"),
+):
+    METHODS.add(
+        _name,
+        MethodEntry(
+            f"baselines.{_name}:{_attribute}",
+            _summary,
+            settings=f"baselines.review_config:{_attribute}Settings",
+            capabilities=(WRITER,),
+            baseline_for=(WRITER,),
+        ),
+    )
 
 _PROBES: dict[str, dict[str, object]] = {
     "shuffle_titles": {"shuffle_titles": True},
@@ -175,10 +188,12 @@ METHODS.add(
         "user embeddings cross-attended by a language model that says the title",
         settings="userllm.config:UserLLMSettings",
         probes=_PROBES,
-        capabilities=(RANKER,),
+        capabilities=(RANKER, LABELS, WRITER),
         in_default=True,
         uses_llm=True,
         uses_encoder=True,
+        says_items=True,
+        multi_task=True,
     ),
 )
 _VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
@@ -208,6 +223,7 @@ for _name, (_summary, _overrides) in _VARIANTS.items():
             capabilities=(RANKER,),
             uses_llm=True,
             uses_encoder=True,
+            says_items=_overrides.get("loss") != "item_head",
         ),
     )
 

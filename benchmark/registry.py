@@ -75,5 +75,9 @@ class Registry(Generic[E]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    def items(self) -> Iterator[tuple[str, E]]:
+        """Names with their entries."""
+        return iter(self._entries.items())
+
     def __len__(self) -> int:
         return len(self._entries)

@@ -14,9 +14,10 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RECORD = "record.json"
 EXAMPLES = "examples.parquet"
+_OF_JUDGING = ("batch_size", "bootstrap_samples", "bootstrap_seed", "validation_users")
 MODEL = "model"
 """Folder of the fitted model, beside the record, where it was kept."""
 
@@ -26,7 +27,10 @@ class _Part(BaseModel):
 
 
 class DatasetFacts(_Part):
-    """Which data: `fingerprint` covers ids, events and texts, `target_hash` the test targets."""
+    """Which data: `fingerprint` covers ids, events and texts, `target_hash` the test targets.
+
+    `item_text` says what a language model says for an item, see `benchmark.types.TEXT_SOURCES`.
+    """
 
     name: str
     fingerprint: str
@@ -34,18 +38,27 @@ class DatasetFacts(_Part):
     licence: str = ""
     citation: str = ""
     source: str = ""
+    item_text: str = "titles"
     facts: dict[str, Any] = {}
 
 
 class ProtocolFacts(_Part):
-    """How a method was judged."""
+    """How a method was judged.
+
+    `leak` says what of the future training knew; `shared_with` names the other tasks of the run,
+    whose cuts shared stages kept to; `fitted_for` the tasks that the one fit serves.
+    """
 
     split: str
     split_description: str
+    split_settings: dict[str, Any] = {}
     part: str
     seen: str
     tie_rule: str
     history_length: int | None = None
+    leak: str = ""
+    shared_with: tuple[str, ...] = ()
+    fitted_for: tuple[str, ...] = ()
 
 
 class Component(_Part):
@@ -160,6 +173,8 @@ class Row(_Part):
             "split": record.protocol.split,
             "part": record.protocol.part,
             "seen": record.protocol.seen,
+            "leak": record.protocol.leak,
+            "item_text": record.dataset.item_text,
             "changes": {**record.task.changes, **record.method.changes},
             "dataset_hash": record.dataset.fingerprint,
             "target_hash": record.dataset.target_hash,
@@ -288,8 +303,14 @@ def comparison_group(record: RunRecord) -> str:
             protocol.part,
             protocol.seen,
             record.preset,
+            *(f"{name}={value}" for name, value in asked(record).items()),
         ]
     )
+
+
+def asked(record: RunRecord) -> dict[str, Any]:
+    """What somebody set of the task that changes what is asked, not only how it is judged."""
+    return {name: value for name, value in record.task.changes.items() if name not in _OF_JUDGING}
 
 
 def variant(record: RunRecord) -> str:
@@ -298,4 +319,8 @@ def variant(record: RunRecord) -> str:
     parts = [f"{name}={value}" for name, value in sorted(changes.items())]
     if record.llm is not None:
         parts.append(f"llm={record.llm.get('name', '')}")
+    if len(record.protocol.fitted_for) > 1:
+        parts.append(f"fitted for {', '.join(record.protocol.fitted_for)}")
+    elif record.protocol.shared_with:
+        parts.append(f"stages shared with {', '.join(record.protocol.shared_with)}")
     return ", ".join(parts)

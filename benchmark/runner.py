@@ -56,14 +56,14 @@ def run(
     layers = configs.read_layers(config, tables, {s for own in variants for s in own.sections})
     llm_facts = identity.llm_identity(config.llm)
     # All settings are checked before anything is loaded, so that a typo costs no time.
-    for name in (*config.task, *configs.chosen_methods(config, tables)):
-        if name in config.task or not why_unavailable(tables.methods[name]):
+    for name in (config.split, *config.task, *configs.chosen_methods(config, tables)):
+        if name not in tables.methods or not why_unavailable(tables.methods[name]):
             layers.resolve(tables, name)
-            encoder = None if name in config.task else layers.encoder(tables, name)
+            encoder = None if name not in tables.methods else layers.encoder(tables, name)
             if encoder is not None:
                 layers.resolve(tables, encoder)
     _check_writable(config.out)
-    world = open_world(config, tables, llm_facts, command)
+    world = open_world(config, tables, layers, llm_facts, command)
     rows: list[Row] = []
     settled: dict[str, Row] = {}
     stopped = ""

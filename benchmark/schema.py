@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ USER = "user"
 ITEM = "item"
 TIMESTAMP = "timestamp"
 TEXT = "text"
+SUMMARY = "summary"
 GAP = "gap"
 
 PADDING = 0
@@ -174,22 +176,26 @@ class IdMap:
 
     Args:
         external: The external ids, each once; the first becomes index 1.
+        checked: Whether they are known to differ; then nothing is read before it is asked for.
 
     Raises:
         ValueError: An id stands twice.
     """
 
-    def __init__(self, external: Iterable[str]) -> None:
-        self._external = tuple(external)
-        self._internal = {name: index for index, name in enumerate(self._external, start=1)}
-        if len(self._internal) != len(self._external):
+    def __init__(self, external: Iterable[str], *, checked: bool = False) -> None:
+        self._external: Sequence[str] = external if checked else tuple(external)  # type: ignore[assignment]
+        if not checked and len(self._internal) != len(self._external):
             raise ValueError("an external id stands twice")
+
+    @cached_property
+    def _internal(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self._external, start=1)}
 
     def __len__(self) -> int:
         return len(self._external)
 
     @property
-    def external_ids(self) -> tuple[str, ...]:
+    def external_ids(self) -> Sequence[str]:
         """All external ids; position p has the internal index p + 1."""
         return self._external
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from benchmark.errors import unknown
-from benchmark.registrations import EncoderEntry, MethodEntry, TaskEntry
+from benchmark.entries import DatasetEntry, EncoderEntry, MethodEntry, SplitEntry, TaskEntry
+from benchmark.errors import UserError, unknown
 from benchmark.registry import Entry, Registry, load
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 PRESETS = Path(__file__).parent / "configs" / "presets"
 ABLATIONS = Path(__file__).parent / "configs" / "ablations"
+
+
+_PART = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")
+"""What a family's member may be called: it becomes a folder's name."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,30 @@ class Tables:
         encoders: What can stand in the encoder slot of a method.
     """
 
-    datasets: Registry[Entry]
-    splits: Registry[Entry]
+    datasets: Registry[DatasetEntry]
+    splits: Registry[SplitEntry]
     tasks: Registry[TaskEntry]
     methods: Registry[MethodEntry]
     metrics: Registry[Entry]
     presets: Path = PRESETS
     ablations: Path = ABLATIONS
     encoders: Registry[EncoderEntry] = field(default_factory=lambda: Registry("encoder"))
+
+    def dataset(self, name: str) -> DatasetEntry:
+        """The entry of a data set, or of the family that it belongs to.
+
+        Raises:
+            UserError: There is neither.
+        """
+        if name in self.datasets:
+            return self.datasets[name]
+        family, _, part = name.partition("/")
+        if f"{family}/*" not in self.datasets:
+            raise unknown("data set", name, self.datasets)
+        entry = self.datasets[f"{family}/*"]
+        if not _PART.fullmatch(part):
+            raise UserError(f"data set {name!r}: write {family}/<{entry.part}>")
+        return entry
 
     @property
     def preset_names(self) -> list[str]:
@@ -61,22 +82,24 @@ class Tables:
             found.setdefault(name, entry.settings)
         for name in self.encoders:
             found.setdefault(name, self.encoders[name].settings)
+        for name in self.splits:
+            found[name] = self.splits[name].settings
         return found
 
     def settings_model(self, section: str) -> type[BaseModel]:
         """The settings model of a section."""
         sections = self.sections
         if section not in sections:
-            raise unknown("method or task", section, sections)
+            raise unknown("method, task or split", section, sections)
         return cast("type[BaseModel]", load(sections[section]))
 
 
 def default_tables() -> Tables:
     """The project's own tables."""
-    from benchmark import registrations
+    from benchmark import datasets, registrations
 
     return Tables(
-        datasets=registrations.DATASETS,
+        datasets=datasets.DATASETS,
         splits=registrations.SPLITS,
         tasks=registrations.TASKS,
         methods=registrations.METHODS,

@@ -7,7 +7,7 @@ a multi-valued feature. Masks: True = keep.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,12 @@ import torch
 from torch import Tensor
 
 from benchmark.schema import PADDING, IdMap
+
+TITLES = "titles"
+SUMMARIES = "summaries of training reviews"
+IDS = "ids"
+TEXT_SOURCES = (TITLES, SUMMARIES, IDS)
+"""Where items' texts come from; ids are nothing that a language model should have to say."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,13 @@ class Catalog:
         items: External item ids.
         texts: What the language model may say for an item; position i is item i, position 0 is "".
         columns: Item features by internal id, `[N + 1]` or `[N + 1, V]`; row 0 is padding.
+        text_source: What the texts are, one of `TEXT_SOURCES`.
     """
 
     items: IdMap
-    texts: tuple[str, ...]
+    texts: Sequence[str]
     columns: Mapping[str, np.ndarray]
+    text_source: str = TITLES
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.items) + 1:
@@ -49,11 +57,14 @@ class HistoryBatch:
         mask: `BoolTensor[B, L]`, True = real event.
         users: `LongTensor[B]` internal user ids, 0 = unknown, or None; only methods that learn a
             vector a user (some of RecBole's) read them.
+        written: What each user wrote at each of the real events, by field; empty where the task
+            does not ask for text.
     """
 
     features: Mapping[str, Tensor]
     mask: Tensor
     users: Tensor | None = None
+    written: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.mask.shape[0]
@@ -67,13 +78,15 @@ class HistoryBatch:
         """The same batch on another device."""
         features = {name: value.to(device) for name, value in self.features.items()}
         users = None if self.users is None else self.users.to(device)
-        return HistoryBatch(features, self.mask.to(device), users)
+        return HistoryBatch(features, self.mask.to(device), users, self.written)
 
     def rows(self, index: Tensor | slice) -> HistoryBatch:
         """Some rows of the batch."""
         features = {name: value[index] for name, value in self.features.items()}
         users = None if self.users is None else self.users[index]
-        return HistoryBatch(features, self.mask[index], users)
+        rows = torch.arange(len(self))[index.cpu() if isinstance(index, Tensor) else index]
+        written = {name: [texts[row] for row in rows] for name, texts in self.written.items()}
+        return HistoryBatch(features, self.mask[index], users, written)
 
 
 @dataclass(frozen=True)

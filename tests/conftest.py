@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split, split_last
+from benchmark.data.division import Split
+from benchmark.data.splits import split_last
 from tests.tiny_model import encoder, llm, schema, trie
 from tests.world import small_world
 

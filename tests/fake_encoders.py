@@ -8,8 +8,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 
+from benchmark.entries import EncoderEntry, MethodEntry
 from benchmark.protocols import BuiltEncoder
-from benchmark.registrations import EncoderEntry, MethodEntry
 from benchmark.registry import Registry
 from benchmark.tables import Tables
 from benchmark.types import FitReport, StageReport

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmark.registrations import MethodEntry
+from benchmark.entries import MethodEntry
 from benchmark.schema import ITEM
 from benchmark.tables import Tables
 from benchmark.types import FitReport, TextScores, rank_scores

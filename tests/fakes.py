@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.registrations import MethodEntry, TaskEntry
+from benchmark.entries import DatasetEntry, MethodEntry, SplitEntry, TaskEntry
 from benchmark.registry import Entry, Registry
 from benchmark.tables import PRESETS, Tables
 from benchmark.types import CurvePoint, FitReport, StageReport
@@ -99,11 +99,13 @@ class Fake:
 
 
 def make_tables(presets: Path = PRESETS) -> Tables:
-    datasets: Registry[Entry] = Registry("data set")
-    datasets.add("world", Entry("tests.world:small_world", "a small world"))
-    datasets.add("gone", Entry("tests.world:small_world", "not here", requires=("no_such_module",)))
-    splits: Registry[Entry] = Registry("split")
-    splits.add("last", Entry("benchmark.data.splits:split_last", "the last event"))
+    datasets: Registry[DatasetEntry] = Registry("data set")
+    world = "tests.world:small_world"
+    datasets.add("world", DatasetEntry(world, "a small world", embedded=True))
+    datasets.add("gone", DatasetEntry(world, "not here", ("no_such_module",), embedded=True))
+    splits: Registry[SplitEntry] = Registry("split")
+    settings = "benchmark.data.splits_config:SplitSettings"
+    splits.add("last", SplitEntry("benchmark.data.splits:split_last", "last", settings=settings))
     tasks: Registry[TaskEntry] = Registry("task")
     for name, need in (("next_item", "CandidateRanker"), ("writing", "TextGenerator")):
         tasks.add(

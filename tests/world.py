@@ -14,6 +14,7 @@ import torch
 from benchmark.data.dataset import Dataset, fingerprint
 from benchmark.data.synthetic import SyntheticSettings, make_world
 from benchmark.schema import ITEM
+from benchmark.texts import Texts
 from benchmark.types import Candidates, HistoryBatch, Ranking, rank_scores
 
 SMALL = SyntheticSettings(users=80, items=40, events=(10, 20), genres=4, seed=7)
@@ -37,11 +38,12 @@ def randomise_tests(dataset: Dataset, seed: int = 0) -> Dataset:
         values = log.schema[name].cardinality
         shift = rng.integers(1, values, len(last)) if values > 1 else 0
         column[last] = (column[last] - 1 + shift) % values + 1  # never the value it was
-    texts = log.texts
-    if texts is not None:
-        drawn = set(last.tolist())
-        texts = tuple(f"secret {n}" if n in drawn else text for n, text in enumerate(texts))
-    events = replace(log, columns=columns, texts=texts)
+    drawn = set(last.tolist())
+    written = {
+        name: Texts.of(f"secret {n}" if n in drawn else text for n, text in enumerate(texts))
+        for name, texts in log.written.items()
+    }
+    events = replace(log, columns=columns, written=written)
     assert not np.any(events.columns[ITEM][last] == log.items[last])
     return replace(
         dataset,

@@ -20,6 +20,7 @@ from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import FeatureSchema
 from benchmark.types import (
+    IDS,
     Candidates,
     Catalog,
     HistoryBatch,
@@ -88,17 +89,30 @@ def build(
         planned = None
         if not isinstance(encoder, EventEncoder):
             planned = encoder or UserEncoderSettings()
-            read = schema.given if planned.features is None else schema.subset(planned.features)
-            encoder = UserEncoder(read, planned.transformer, planned.fit.history)
+            text = _item_text(llm, catalog, schema, planned)
+            encoder = UserEncoder.planned(schema, planned, text)
         _check_known(encoder, schema)
         try:
             built = UserLLM(encoder, llm, settings, catalog)
         except ValueError as error:
             raise UserError(str(error)) from error
     built.schema, built.encoder_settings = schema, planned
-    if catalog is not None:
+    if catalog is not None and catalog.text_source != IDS:
         _ = built.titles  # one that cannot be said is found here
     return built.eval()
+
+
+def _item_text(
+    llm: LanguageModel, catalog: Catalog | None, schema: FeatureSchema, planned: UserEncoderSettings
+) -> Tensor | None:
+    """Vectors of items' text, where the encoder is to read it."""
+    if not planned.item_text:
+        return None
+    if catalog is None:
+        raise UserError("item_text=true: give the catalogue, whose texts are to be read")
+    from userllm.item_text import embed_items  # it imports checkpoint, which needs this file
+
+    return embed_items(llm, catalog, schema, planned)
 
 
 def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
@@ -207,7 +221,8 @@ def fit(
 def _key(model: UserLLM, log: EventLog, *facts: object) -> str:
     """Changes with what a checkpoint of `fit` depends on and the settings do not say."""
     digest = hashlib.sha256(f"{facts} {model.llm.identity} {model.schema.fingerprint()}".encode())
-    digest.update(repr(model.titles).encode())
+    catalog = _need_catalog(model)
+    digest.update(repr(catalog.texts if catalog.text_source == IDS else model.titles).encode())
     for column in (log.indptr, *(log.columns[name] for name in sorted(log.columns))):
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()

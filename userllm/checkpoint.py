@@ -211,7 +211,7 @@ def _encoder(place: Path, told: Description, given: EventEncoder | None) -> Even
             raise UserError(
                 f"{place} has an encoder {facts.kind!r}, which is not built here: give encoder="
             )
-        return UserEncoder(facts.schema, facts.transformer, facts.history)
+        return UserEncoder(facts.schema, facts.transformer, facts.history, facts.text_width)
     for name in ("width", "history"):
         if getattr(given, name) != getattr(facts, name):
             raise UserError(

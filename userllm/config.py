@@ -53,10 +53,75 @@ class FitSettings(Settings):
     history: int = Field(50, ge=1, description="most events of a history (L)")
     batch_size: int = Field(128, ge=1, description="windows in a batch")
     epochs: float = Field(60, gt=0, description="passes over the training windows at most")
+    targets: int | None = Field(
+        None, ge=1, description="supervised targets at most, so that large data cost no more"
+    )
     patience: int = Field(
         0, ge=0, description="looks without a better validation value before stopping; 0 = never"
     )
     looks: int = Field(10, ge=0, description="how often to look at validation; 0 = never")
+
+    def steps(self, steps_per_epoch: float, targets_per_step: float) -> int:
+        """Optimizer steps that passes and targets allow, at least one."""
+        allowed = self.epochs * steps_per_epoch
+        if self.targets is not None:
+            allowed = min(allowed, self.targets / targets_per_step)
+        return max(1, round(allowed))
+
+
+class LanguageModelSettings(Settings):
+    """The embedded language model: a small Llama built and trained on the data set's own text."""
+
+    width: int = Field(128, ge=8, description="width of a state (E)")
+    layers: int = Field(2, ge=1, description="decoder layers")
+    heads: int = Field(4, ge=1, description="attention heads")
+    vocabulary: int = Field(2000, ge=300, description="most tokens of the byte-level BPE")
+    epochs: float = Field(12, gt=0, description="passes over the text")
+    max_tokens: int = Field(
+        100_000,
+        ge=1,
+        description="tokens of a pass; of more text, a pass holds what is said of items and "
+        "another part of what users wrote each time",
+    )
+    batch_size: int = Field(64, ge=1, description="lines in a batch")
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> LanguageModelSettings:
+        if self.width % self.heads:
+            raise ValueError(f"heads={self.heads} must divide width={self.width}")
+        return self
+
+
+class ItemTextSettings(Settings):
+    """What the user encoder makes of items' text, where it reads it."""
+
+    id_dropout: float = Field(
+        0.2, ge=0, le=1, description="share of the items that a training step shows by text alone"
+    )
+    components: int = Field(
+        256, ge=1, description="wider vectors are cut to so many principal components"
+    )
+    language_model: LanguageModelSettings = LanguageModelSettings()
+
+
+class LabelHeadSettings(Settings):
+    """A linear head that says labels: first on the frozen encoder, then together with it."""
+
+    examples: int = Field(200_000, ge=1, description="training examples at most, drawn evenly")
+    batch_size: int = Field(128, ge=1, description="examples in a batch")
+    steps: int = Field(
+        600, ge=1, description="optimizer steps with the encoder frozen, which cost little"
+    )
+    epochs: float = Field(
+        5, ge=0, description="passes in which the encoder learns too; 0 = it stays frozen"
+    )
+    looks: int = Field(5, ge=0, description="how often either part looks at validation; 0 = never")
+    patience: int = Field(
+        0, ge=0, description="looks without a better validation value before stopping; 0 = never"
+    )
+    frozen: OptimizerSettings = OptimizerSettings(learning_rate=5e-3)
+    optimizer: OptimizerSettings = OptimizerSettings()
 
 
 class UserEncoderSettings(Settings):
@@ -73,24 +138,13 @@ class UserEncoderSettings(Settings):
     auxiliary: float = Field(
         0.03, ge=0, description="weight of the losses of features other than the item"
     )
-
-
-class LanguageModelSettings(Settings):
-    """The embedded language model: a small Llama built and trained on the data set's own text."""
-
-    width: int = Field(128, ge=8, description="width of a state (E)")
-    layers: int = Field(2, ge=1, description="decoder layers")
-    heads: int = Field(4, ge=1, description="attention heads")
-    vocabulary: int = Field(2000, ge=300, description="most tokens of the byte-level BPE")
-    epochs: float = Field(12, gt=0, description="passes over the text")
-    batch_size: int = Field(64, ge=1, description="lines in a batch")
-    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=3e-3)
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> LanguageModelSettings:
-        if self.width % self.heads:
-            raise ValueError(f"heads={self.heads} must divide width={self.width}")
-        return self
+    item_text: bool = Field(
+        False,
+        description="know items by their text too, embedded by the language model and frozen: "
+        "what no training event names is within reach",
+    )
+    text: ItemTextSettings = ItemTextSettings()
+    label: LabelHeadSettings = LabelHeadSettings()
 
 
 class ProjectorSettings(Settings):
@@ -124,9 +178,13 @@ class AlignSettings(Settings):
 
 
 class TuneSettings(Settings):
-    """Second stage: say the title of the next item from the history."""
+    """Second stage: say what is asked for (next items, labels, texts) from the history."""
 
-    targets: int = Field(250_000, ge=1, description="supervised targets in all")
+    targets: int = Field(250_000, ge=1, description="supervised targets in all, of next items")
+    examples: int = Field(
+        24_000, ge=1, description="examples in all, with repetition, of each other goal"
+    )
+    batch_size: int = Field(32, ge=1, description="examples of other goals in a batch")
     windows: int = Field(32, ge=1, description="windows in a batch")
     targets_per_window: int = Field(8, ge=1, description="random positions of a window to learn")
     looks: int = Field(5, ge=0, description="how often to look at validation; 0 = never")

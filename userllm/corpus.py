@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import FeatureKind
-from benchmark.types import Catalog, Progress, StageReport
+from benchmark.types import IDS, Catalog, Progress, StageReport
 from userllm.config import LanguageModelSettings
 from userllm.embedded import embedded_language_model
 from userllm.llm import LanguageModel, load_language_model
@@ -21,10 +21,14 @@ SEPARATOR = " | "
 
 
 def item_lines(catalog: Catalog, log: EventLog) -> list[str]:
-    """A line of text an item, item 1 first: its title, then its readable features."""
+    """A line of text an item, item 1 first: its title, then its readable features.
+
+    An id is no title: where the catalogue has nothing else, a line is left with the features.
+    """
+    named = catalog.text_source != IDS
     lines = []
     for item in range(1, len(catalog) + 1):
-        parts = [catalog.texts[item]]
+        parts = [catalog.texts[item] if named else ""]
         for feature in log.schema:
             if feature.kind is FeatureKind.MULTI and feature.of_item and feature.labels:
                 values = catalog.columns[feature.name][item]
@@ -33,22 +37,58 @@ def item_lines(catalog: Catalog, log: EventLog) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True)
+class Corpus:
+    """All text that the embedded model may know.
+
+    Attributes:
+        catalog: What is said of items, a line each.
+        written: What users wrote in training events, in the order of the events.
+    """
+
+    catalog: list[str]
+    written: list[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it."""
+        return [*self.catalog, *self.written]
+
+
 def corpus(catalog: Catalog, log: EventLog, held_out: np.ndarray | None = None) -> list[str]:
+    """All text that the embedded model may know, see `read_corpus`."""
+    return read_corpus(catalog, log, held_out).lines
+
+
+def read_corpus(catalog: Catalog, log: EventLog, held_out: np.ndarray | None = None) -> Corpus:
     """All text that the embedded model may know: the catalogue, and what training events say.
+
+    Where neither says anything, the ids of the items stand in for it.
 
     Args:
         catalog: The items.
         log: Training events.
         held_out: From `held_out_items`: what is said of these items is left out.
     """
-    lines, written = item_lines(catalog, log), zip(log.items, log.texts or (), strict=False)
+    lines = item_lines(catalog, log)
+    written = [
+        (item, text)
+        for texts in log.written.values()
+        for item, text in zip(log.items, texts, strict=True)
+        if text
+    ]
+    if not any(lines) and not written:
+        lines = list(catalog.texts[1:])
     if held_out is None:
-        return [*lines, *(text for _, text in written if text)]
+        return Corpus([line for line in lines if line], [text for _, text in written])
     unsaid = set(compress(lines, held_out[1:]))
-    kept = list(compress(lines, ~held_out[1:]))
-    texts = [text for item, text in written if text and not held_out[item]]
+    kept = [line for line in compress(lines, ~held_out[1:]) if line]
+    texts = [text for item, text in written if not held_out[item]]
     # Somebody may have written of another item what is a held-out item's own text.
-    return [text for text in (*kept, *texts) if text not in unsaid]
+    return Corpus(
+        [line for line in kept if line not in unsaid],
+        [text for text in texts if text not in unsaid],
+    )
 
 
 def held_out_items(catalog: Catalog, share: float) -> np.ndarray:
@@ -120,9 +160,11 @@ def language_model(
     """
     if name is not None:
         return load_language_model(name), ()
+    told = read_corpus(catalog, log, held_out)
     llm, report = embedded_language_model(
-        corpus(catalog, log, held_out),
+        told.catalog,
         settings,
+        written=told.written,
         seed=seed,
         cache=cache,
         progress=progress,

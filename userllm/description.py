@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.types import Catalog
 from userllm.config import TransformerSettings, UserEncoderSettings, UserLLMSettings
+from userllm.event_encoder import EventEncoder
 from userllm.user_encoder import UserEncoder
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class EncoderFacts:
         width: `D`.
         transformer: Size of the autoregressive encoder, None of another.
         training: How `fit` pretrains it, or None.
+        text_width: Width of the frozen vectors of items' text that it reads; 0 = none.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class EncoderFacts:
     width: int
     transformer: TransformerSettings | None
     training: UserEncoderSettings | None
+    text_width: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,12 +115,13 @@ def write(folder: Path, model: UserLLM, llm_weights: bool, digest: str, lora: bo
             "width": encoder.width,
             "settings": None if settings is None else settings.model_dump(mode="json"),
             "training": None if training is None else training.model_dump(mode="json"),
+            **_text_width(encoder),
         },
         "catalog": None
         if catalog is None
         else {
-            "items": catalog.items.external_ids,
-            "texts": catalog.texts[1:],
+            "items": list(catalog.items.external_ids),
+            "texts": list(catalog.texts[1:]),
             "columns": {name: column.tolist() for name, column in catalog.columns.items()},
         },
         "llm": asdict(facts),
@@ -166,6 +170,7 @@ def read(folder: Path) -> Description:
                 width=encoder["width"],
                 transformer=TransformerSettings(**encoder["settings"]) if own else None,
                 training=None if training is None else UserEncoderSettings(**training),
+                text_width=encoder.get("text_width", 0),
             ),
             llm=LanguageModelFacts(**content["llm"]),
             lora=content["lora"],
@@ -194,6 +199,13 @@ def check_schema(folder: Path, stored: FeatureSchema, given: FeatureSchema) -> N
     raise UserError(
         f"{folder} is of another schema: {'; '.join(told) or 'the features stand in another order'}"
     )
+
+
+def _text_width(encoder: EventEncoder) -> dict[str, int]:
+    """What there is to say of items' text: nothing where none is read, as ever."""
+    if not isinstance(encoder, UserEncoder) or encoder.text is None:
+        return {}
+    return {"text_width": encoder.text.text_width}
 
 
 def _short(value: object) -> str:

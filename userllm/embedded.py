@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from benchmark.types import Progress, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.config import QUERY, LanguageModelSettings
+from userllm.examples import endless_rows
 from userllm.llm import LanguageModel, load_language_model
 from userllm.nn.loss import full_precision
 from userllm.training import Stage, device_facts, run_stage
@@ -28,6 +29,7 @@ def embedded_language_model(
     texts: Sequence[str],
     settings: LanguageModelSettings,
     *,
+    written: Sequence[str] = (),
     seed: int,
     cache: Path,
     progress: Progress,
@@ -39,26 +41,29 @@ def embedded_language_model(
     Args:
         texts: One line each; what the model may know. Never text of a validation or test target.
         settings: Size and training.
+        written: Further lines; of these a pass holds as many as `settings.max_tokens` leaves
+            room for.
         seed: Seed of weights and order.
         cache: Folder of shared stages.
         progress: Where to say how far it is.
         accelerator: Lightning's name of the device.
         checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
     """
-    content = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    lines = [*texts, *written]
+    content = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     key = stage_key(
         "llm",
-        texts=content,
+        texts=[content, len(texts)],
         settings=settings.model_dump(),
         seed=seed,
         **device_facts(settings.optimizer, accelerator),
     )
 
     def build(folder: Path) -> StageReport:
-        tokenizer = train_tokenizer(texts, settings.vocabulary)
+        tokenizer = train_tokenizer(lines, settings.vocabulary)
         model = _new_model(tokenizer, settings, seed)
         stage = replace(
-            _stage(tokenizer, texts, settings, seed),
+            _stage(tokenizer, texts, written, settings, seed),
             accelerator=accelerator,
             checkpoint=None if checkpoints is None else checkpoints / "language_model.pt",
             key=key,
@@ -133,24 +138,22 @@ class _NextToken(nn.Module):
 
 
 def _stage(
-    tokenizer: Any, texts: Sequence[str], settings: LanguageModelSettings, seed: int
+    tokenizer: Any,
+    texts: Sequence[str],
+    written: Sequence[str],
+    settings: LanguageModelSettings,
+    seed: int,
 ) -> Stage:
-    lines = [
-        torch.tensor(
-            [
-                tokenizer.bos_token_id,
-                *tokenizer.encode(f" {text}", add_special_tokens=False)[:_LONGEST_TOKENS],
-                tokenizer.eos_token_id,
-            ]
-        )
-        for text in texts
-    ]
-    per_epoch = -(-len(lines) // settings.batch_size) / settings.optimizer.accumulate
+    lines = _encoded(tokenizer, [*texts, *written])
+    shown = _lines_of_a_pass(lines, len(texts), settings.max_tokens)
+    per_epoch = -(-shown // settings.batch_size) / settings.optimizer.accumulate
 
     def batches() -> Iterator[Tensor]:
         rng = np.random.default_rng(seed)
+        passes = _passes(len(lines), len(texts), shown, seed)
         while True:
-            order = rng.permutation(len(lines))
+            chosen = next(passes)
+            order = chosen[rng.permutation(shown)]
             for begin in range(0, len(order), settings.batch_size):
                 rows = [lines[i] for i in order[begin : begin + settings.batch_size]]
                 yield nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
@@ -163,3 +166,34 @@ def _stage(
         targets_per_step=0,
         optimizer=settings.optimizer,
     )
+
+
+def _encoded(tokenizer: Any, texts: Sequence[str]) -> list[Tensor]:
+    """Each line between the tokens that begin and end it, cut to a length."""
+    spaced = [f" {text}" for text in texts]
+    rows = tokenizer(spaced, add_special_tokens=False)["input_ids"] if spaced else []
+    begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+    return [torch.tensor([begin, *row[:_LONGEST_TOKENS], end]) for row in rows]
+
+
+def _lines_of_a_pass(lines: Sequence[Tensor], always: int, most_tokens: int) -> int:
+    """How many lines a pass holds: all up to `always`, and others in what room they leave.
+
+    However much stands in those, a quarter of the room is for the others.
+    """
+    lengths = np.array([len(line) for line in lines])
+    own, others = int(lengths[:always].sum()), lengths[always:]
+    room = max(most_tokens - own, most_tokens // 4)
+    if not len(others) or others.sum() <= room:
+        return len(lines)
+    return always + max(1, int(room / others.mean()))
+
+
+def _passes(lines: int, always: int, shown: int, seed: int) -> Iterator[np.ndarray]:
+    """Which lines each pass holds, ascending: the first `always`, and others in turn."""
+    if shown == lines:
+        while True:
+            yield np.arange(lines)
+    turns = endless_rows(lines - always, shown - always, seed)
+    while True:
+        yield np.concatenate([np.arange(always), always + np.sort(next(turns))])

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from benchmark.events import EventLog
-from benchmark.types import Progress, StageReport
+from benchmark.goals import Goal, NextItemGoal
+from benchmark.types import IDS, Progress, StageReport
 from userllm.config import UserLLMSettings
-from userllm.corpus import held_out_items
+from userllm.feeds import feed_of, goal_facts, together
+from userllm.kept_stages import kept_stage
 from userllm.model import UserLLM
 from userllm.projector import Perceiver
 from userllm.recompute import checkpoint_activations
-from userllm.stages import Alignment, Tuning, alignment_batches
+from userllm.stages import Alignment, alignment_batches
 from userllm.trainable import apply_strategy
-from userllm.training import Stage, run_stage
-from userllm.windows import endless_windows, picked_per_window
+from userllm.training import Stage
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Fitting:
         accelerator: Lightning's name of the device.
         checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
         key: Changes with the data; a checkpoint made under another key is ignored.
+        cache: Folder of stages that several fits share: alignment, and tuning where one tuning
+            serves several goals. None = each fit trains its own.
     """
 
     seed: int
@@ -41,6 +44,7 @@ class Fitting:
     accelerator: str = "cpu"
     checkpoints: Path | None = None
     key: str = ""
+    cache: Path | None = None
 
     def checkpoint(self, stage: str) -> Path | None:
         """Where a stage keeps its checkpoint."""
@@ -51,13 +55,21 @@ class Fitting:
         return f"{self.key} {self.seed} {settings.model_dump_json()}"
 
 
-def fit(model: UserLLM, events: EventLog, fitting: Fitting) -> tuple[StageReport, ...]:
+def fit(
+    model: UserLLM,
+    events: EventLog,
+    fitting: Fitting,
+    goals: Sequence[Goal] = (NextItemGoal(),),
+) -> tuple[StageReport, ...]:
     """Trains what the model's strategy lets train, and leaves it in evaluation mode.
+
+    Where items have ids for texts, nothing is there to be said of them and alignment is left out.
 
     Args:
         model: With a catalogue; its encoder and language model pretrained as wanted.
         events: Training events.
         fitting: Seed, device and so on.
+        goals: What it is to learn; several are learnt in one stage.
 
     Raises:
         FloatingPointError: The loss became NaN or infinite.
@@ -67,10 +79,10 @@ def fit(model: UserLLM, events: EventLog, fitting: Fitting) -> tuple[StageReport
     blocks = () if model.fusion is None else model.fusion.blocks
     checkpoint_activations(model.llm, settings.gradient_checkpointing, blocks)
     try:
-        if settings.align.steps:
+        if settings.align.steps and model.catalog is not None and model.catalog.text_source != IDS:
             stages.append(_align(model, fitting))
         _let_train(model)
-        stages.append(_tune(model, events, fitting))
+        stages.append(_tune(model, events, fitting, goals))
     finally:
         checkpoint_activations(model.llm, False, blocks)
     return tuple(stages)
@@ -86,7 +98,7 @@ def _let_train(model: UserLLM) -> None:
 
 def _align(model: UserLLM, fitting: Fitting) -> StageReport:
     settings, items = model.settings.align, torch.arange(1, model.trie.num_items + 1)
-    held_out = _held_out(model)
+    held_out = model.held_out
     if held_out is not None:
         items = items[~held_out[1:]]
     _let_train(model)
@@ -111,40 +123,36 @@ def _align(model: UserLLM, fitting: Fitting) -> StageReport:
     )
     torch.manual_seed(fitting.seed)
     alignment = Alignment(model, settings.noise)
-    return run_stage(alignment, stage, fitting.progress)
+    facts = f"{fitting.seed} {_alignment_facts(model)}"
+    return kept_stage(alignment, stage, fitting.progress, fitting.cache, facts)
 
 
-def _tune(model: UserLLM, events: EventLog, fitting: Fitting) -> StageReport:
-    settings, length = model.settings.tune, model.encoder.history + 1
-    batches, windows = endless_windows(events, length, settings.windows, fitting.seed)
-    a_step = min(settings.windows, windows) * settings.optimizer.accumulate
-    per_step = a_step * picked_per_window(events, length, settings.targets_per_window)
+def _alignment_facts(model: UserLLM) -> str:
+    """What alignment depends on beside weights, optimizer and seed."""
+    settings = model.settings.model_dump_json(exclude={"tune", "decoding", "beams"})
+    return f"{settings} {hashlib.sha256(repr(model.titles).encode()).hexdigest()}"
+
+
+def _tune(model: UserLLM, events: EventLog, fitting: Fitting, goals: Sequence[Goal]) -> StageReport:
+    settings = model.settings.tune
+    feed = together([feed_of(goal, model, events, fitting.seed) for goal in goals])
+    facts = fitting.stage_key(model.settings)
+    if any(not isinstance(goal, NextItemGoal) for goal in goals):
+        facts = " ".join([facts, *map(goal_facts, goals)])
     stage = Stage(
         name="tune",
-        batches=batches,
-        steps=max(1, round(settings.targets / per_step)),
-        steps_per_epoch=windows / a_step,
-        targets_per_step=per_step,
+        batches=feed.batches,
+        steps=feed.steps,
+        steps_per_epoch=feed.steps_per_epoch,
+        targets_per_step=feed.targets_per_step,
         optimizer=settings.optimizer,
         accelerator=fitting.accelerator,
         validate=fitting.validate,
         looks=settings.looks,
         patience=settings.patience,
         checkpoint=fitting.checkpoint("tune"),
-        key=fitting.stage_key(model.settings),
+        key=facts,
     )
     torch.manual_seed(fitting.seed)
-    tuning = Tuning(
-        model,
-        settings.targets_per_window,
-        model.settings.encoder_targets,
-        _held_out(model),
-    )
-    return run_stage(tuning, stage, fitting.progress)
-
-
-def _held_out(model: UserLLM) -> Tensor | None:
-    """Items whose text may not be said in training, `BoolTensor[N + 1]`; None where all may."""
-    if model.catalog is None or not model.settings.held_out:
-        return None
-    return torch.from_numpy(held_out_items(model.catalog, model.settings.held_out))
+    cache = fitting.cache if len(goals) > 1 else None
+    return kept_stage(feed.learner, stage, fitting.progress, cache, facts)

@@ -27,6 +27,7 @@ from benchmark.schema import (
     IdMap,
     number,
 )
+from benchmark.texts import Texts
 from benchmark.types import Catalog, HistoryBatch
 from userllm.feature_values import encode_values, inferred_feature, unknown_name
 
@@ -141,14 +142,14 @@ def build_log(
         raise UserError(
             f"feature {lacking[0]!r} follows from the item: a catalogue with it is needed"
         )
-    texts = tuple(str(row.get(TEXT) or "") for row in rows)
+    texts = Texts.of(str(row.get(TEXT) or "") for row in rows)
     return EventLog(
         schema=schema,
         indptr=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         columns=columns,
         item_columns=item_columns,
         timestamps=np.array([row.get(TIMESTAMP) or 0 for row in rows], dtype=np.int64),
-        texts=texts if any(texts) else None,
+        written={TEXT: texts} if len(texts.joined) else {},
     )
 
 

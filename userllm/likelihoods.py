@@ -10,6 +10,7 @@ from userllm.decoding import Prior, title_layout, title_log_probs
 from userllm.decoding.layout import pack
 from userllm.fusion import UserContext
 from userllm.model import UserLLM
+from userllm.unmet import among_met
 
 
 def item_likelihood(
@@ -19,6 +20,8 @@ def item_likelihood(
     items: Tensor,
     kept: Tensor,
     prior: Prior | None = None,
+    unmet: Tensor | None = None,
+    drawn: Tensor | None = None,
 ) -> Tensor:
     """Log-probability `[B, P]` of one item for each view, nats, differentiable.
 
@@ -31,9 +34,12 @@ def item_likelihood(
         items: `LongTensor[B, P]`.
         kept: `BoolTensor[B, P]`; where False the result means nothing.
         prior: From `UserLLM.prior`, for `B * P` views.
+        unmet: Items that an item head leaves out, see `userllm.unmet`; None = none. A trie's are
+            left out by the prior.
+        drawn: `BoolTensor[B, P]` items drawn from the encoder, whose views see all items.
     """
     if model.settings.loss == "item_head":
-        return _by_item_head(model, context, lead, items, kept)
+        return _by_item_head(model, context, lead, items, kept, unmet, drawn)
     if model.settings.loss == "token":
         return _by_tokens(model, context, lead, items, kept)
     layout, choices = title_layout(model.trie, lead, items, kept)
@@ -42,13 +48,21 @@ def item_likelihood(
 
 
 def _by_item_head(
-    model: UserLLM, context: UserContext, lead: Tensor, items: Tensor, kept: Tensor
+    model: UserLLM,
+    context: UserContext,
+    lead: Tensor,
+    items: Tensor,
+    kept: Tensor,
+    unmet: Tensor | None,
+    drawn: Tensor | None,
 ) -> Tensor:
     packed = pack(lead, items.new_zeros(*items.shape, 0), kept)
     row, column, branch = packed.pick(packed.step == 0)
     states = model.read(context, packed.layout)[row, column]
-    said = items.flatten()[branch].unsqueeze(1)
-    log_probs = model.item_log_probs(states).gather(1, said)[:, 0]
+    said = items.flatten()[branch]
+    drawn = None if drawn is None else drawn.flatten()[branch]
+    log_probs = among_met(model.item_log_probs(states), unmet, said, drawn)
+    log_probs = log_probs.gather(1, said.unsqueeze(1))[:, 0]
     return log_probs.new_zeros(items.numel()).index_add(0, branch, log_probs).view_as(items)
 
 

@@ -15,17 +15,21 @@ from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.events import EventLog
+from benchmark.goals import Decoding, LabelGoal
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.types import (
+    IDS,
     Candidates,
     Catalog,
     FitReport,
     HistoryBatch,
     Ranking,
+    StageReport,
     TextScores,
     rank_scores,
 )
 from userllm import ranking
+from userllm.answers import label_log_probs, write
 from userllm.compatibility import LONGEST_QUERY_TOKENS, check_query, check_shape, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.corpus import (
@@ -38,7 +42,10 @@ from userllm.corpus import (
 from userllm.embedded import train_tokenizer
 from userllm.event_encoder import EventEncoder
 from userllm.fitting import Fitting, fit
-from userllm.llm import outline_language_model
+from userllm.item_text import item_vectors
+from userllm.label_goal import label_trie
+from userllm.label_head import LabelHead, LabelModel, fit_label_head, label_goal
+from userllm.llm import LanguageModel, outline_language_model
 from userllm.model import UserLLM
 from userllm.muting import muted
 from userllm.perplexity import with_and_without_user
@@ -46,8 +53,7 @@ from userllm.pretraining import new_encoder, pretrained_encoder
 from userllm.trainable import all_parameters, trained_parameters
 from userllm.training import training_device
 
-_WATCHED = "recall@10"
-_WEIGHTS = "encoder.safetensors"
+_WEIGHTS, _HEAD = "encoder.safetensors", "label_head.safetensors"
 
 
 class EncoderRanker:
@@ -69,8 +75,19 @@ def build_encoder(
     data: TrainingData, settings: UserEncoderSettings, context: FitContext, pretrained: bool = True
 ) -> BuiltEncoder:
     """The autoregressive encoder for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
+    text, stages = item_vectors(
+        data.catalog,
+        data.events,
+        settings,
+        name=context.llm,
+        seed=context.seed,
+        cache=context.cache,
+        progress=context.progress,
+        accelerator=context.accelerator,
+        checkpoints=context.checkpoints,
+    )
     if not pretrained:
-        return BuiltEncoder(new_encoder(data.events, settings, context.seed))
+        return BuiltEncoder(new_encoder(data.events, settings, context.seed, text), stages)
     encoder, report = pretrained_encoder(
         data.events,
         settings,
@@ -78,59 +95,95 @@ def build_encoder(
         fingerprint=f"{data.fingerprint}/{context.validation}",
         cache=context.cache,
         progress=context.progress,
-        validate=lambda encoder: context.validate(EncoderRanker(encoder))[_WATCHED],
+        validate=lambda encoder: context.validate(EncoderRanker(encoder))[context.watch],
         accelerator=context.accelerator,
         checkpoints=context.checkpoints,
+        text=text,
     )
-    return BuiltEncoder(encoder, (report,))
+    return BuiltEncoder(encoder, (*stages, report))
 
 
 class UserEncoderMethod:
-    """USER-LLM's user encoder alone: what the language model has to add to."""
+    """USER-LLM's user encoder alone: what the language model has to add to.
+
+    For labels it is pretrained as ever, on what all tasks share, and gets a linear head.
+    """
 
     def __init__(self, settings: UserEncoderSettings) -> None:
         self.settings = settings
         self.history_length = settings.fit.history
+        self._labels: LabelModel | None = None
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
-        built = build_encoder(data, self.settings, context)
+        goal = label_goal(context.goals)
+        general = (data, context) if goal is None else context.for_sharing(data)
+        built = build_encoder(general[0], self.settings, general[1])
+        assert isinstance(built.module, EventEncoder)
         self._encoder = built.module
-        size = all_parameters(self._encoder)
-        return FitReport(built.stages, size, size)
+        if goal is None:
+            size = all_parameters(self._encoder)
+            return FitReport(built.stages, size, size)
+        fitted = fit_label_head(
+            self._encoder,
+            goal,
+            data.events,
+            self.settings.label,
+            seed=context.seed,
+            progress=context.progress,
+            validate=lambda model: context.validate(model)[context.watch],
+            accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
+            key=f"{data.fingerprint} {context.validation}",
+        )
+        self._labels = fitted.model
+        size, trained = all_parameters(fitted.model), trained_parameters(fitted.model)
+        return FitReport((*built.stages, *fitted.stages), size, trained, (fitted.note,))
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
-        assert isinstance(self._encoder, EventEncoder)
         return EncoderRanker(self._encoder).rank(histories, candidates, k)
+
+    def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
+        """See `benchmark.protocols.LabelRanker`; the scores are log-probabilities, nats."""
+        assert self._labels is not None, "fit for labels first"
+        return self._labels.rank_labels(histories, goal)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""
-        return self._encoder.state_dict()
+        return (self._labels or self._encoder).state_dict()
 
     @property
     def features_read(self) -> tuple[str, ...]:
         """See `benchmark.protocols.FeatureReader`."""
-        assert isinstance(self._encoder, EventEncoder)
         return self._encoder.columns_read
 
     def save(self, folder: Path) -> None:
         """See `benchmark.protocols.Saveable`."""
         save_file(self._encoder.state_dict(), folder / _WEIGHTS)
+        if self._labels is not None:
+            save_file(self._labels.head.state_dict(), folder / _HEAD)
 
     def restore(self, folder: Path, data: TrainingData, context: FitContext) -> None:
         """See `benchmark.protocols.Saveable`."""
-        encoder = new_encoder(data.events, self.settings, context.seed)
+        device = training_device(context.accelerator)
+        built = build_encoder(data, self.settings, context, pretrained=False)
+        assert isinstance(built.module, EventEncoder)
+        self._encoder = built.module.to(device).eval()
         try:
-            encoder.load_state_dict(load_file(folder / _WEIGHTS))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            self._encoder.load_state_dict(load_file(folder / _WEIGHTS))
+            if (folder / _HEAD).exists():
+                weights = load_file(folder / _HEAD)
+                head = LabelHead(self._encoder.width, torch.ones(len(weights["linear.bias"])))
+                head.load_state_dict(weights)
+                self._labels = LabelModel(self._encoder, head).to(device).eval()
+        except (OSError, SafetensorError, RuntimeError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{folder} holds no such user encoder ({reason})") from None
-        self._encoder = encoder.to(training_device(context.accelerator)).eval()
 
 
 class UserLLMMethod:
-    """USER-LLM: says the title of the next item, ranked exactly over the catalogue's trie."""
+    """USER-LLM: says the next item's title or a label, each exactly over a trie, or writes."""
 
     def __init__(self, settings: UserLLMSettings) -> None:
         self.settings = settings
@@ -146,19 +199,10 @@ class UserLLMMethod:
         catalog, held_out = self._said(data, context)
         lines = []
         if held_out is not None:
-            lines = list(compress(item_lines(catalog, data.events), held_out[1:]))
-        llm, stages = language_model(
-            catalog,
-            data.events,
-            self.settings.language_model,
-            name=context.llm,
-            seed=context.seed,
-            cache=context.cache,
-            progress=context.progress,
-            accelerator=context.accelerator,
-            checkpoints=context.checkpoints,
-            held_out=held_out,
-        )
+            lines = [
+                line for line in compress(item_lines(catalog, data.events), held_out[1:]) if line
+            ]
+        llm, stages = self._language_model(data, context)
         torch.manual_seed(context.seed)
         try:
             self._model = UserLLM(encoder, llm, self.settings, catalog)
@@ -170,15 +214,36 @@ class UserLLMMethod:
         fitting = Fitting(
             context.seed,
             context.progress,
-            validate=lambda: context.validate(self)[_WATCHED],
+            validate=lambda: context.validate(self)[context.watch],
             accelerator=context.accelerator,
             checkpoints=context.checkpoints,
             key=f"{data.fingerprint} {context.validation}",
+            cache=None if context.shared is None else context.cache,
         )
-        stages = (*built.stages, *stages, *fit(self._model, data.events, fitting))
+        tuned = fit(self._model, data.events, fitting, context.goals)
+        stages = (*built.stages, *stages, *tuned)
         size, trained = all_parameters(self._model), trained_parameters(self._model)
         texts |= self._texts(lines, data.events, "after")
         return FitReport(stages, size, trained, texts=texts)
+
+    def _language_model(
+        self, data: TrainingData, context: FitContext
+    ) -> tuple[LanguageModel, tuple[StageReport, ...]]:
+        """The language model: where other tasks use it too, it knows what all may know."""
+        data, context = context.for_sharing(data)
+        catalog, held_out = self._said(data, context)
+        return language_model(
+            catalog,
+            data.events,
+            self.settings.language_model,
+            name=context.llm,
+            seed=context.seed,
+            cache=context.cache,
+            progress=context.progress,
+            accelerator=context.accelerator,
+            checkpoints=context.checkpoints,
+            held_out=held_out,
+        )
 
     def _texts(self, lines: list[str], events: EventLog, when: str) -> dict[str, TextScores]:
         """What the model makes of held-out lines; nothing where none are held out."""
@@ -202,7 +267,11 @@ class UserLLMMethod:
             name = context.llm
             check_shape(settings, name, len(llm.layers()), llm.width, llm.layer_width)
             check_query(settings.query, len(llm.encode(settings.query, begin=True)))
-            spoken_titles(catalog, llm)
+            if catalog.text_source != IDS:
+                spoken_titles(catalog, llm)
+            for goal in context.goals:
+                if isinstance(goal, LabelGoal):
+                    label_trie(goal.labels, llm)
             return
         size = settings.language_model
         name = "user_llm.language_model"
@@ -216,6 +285,16 @@ class UserLLMMethod:
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
         return ranking.rank(self._model, histories, candidates, k)
+
+    def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
+        """See `benchmark.protocols.LabelRanker`; the scores are log-probabilities, nats."""
+        return label_log_probs(self._model, histories, goal.query, goal.labels)
+
+    def generate(
+        self, histories: HistoryBatch, prompts: list[str], items: Tensor, decoding: Decoding
+    ) -> list[str]:
+        """See `benchmark.protocols.TextGenerator`; the prompt says all that is told of the item."""
+        return write(self._model, histories, prompts, decoding)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""

@@ -63,6 +63,7 @@ class UserLLM(nn.Module):
         self.catalog = catalog
         self.schema = encoder.schema  # what events may name: whoever knows of more says so
         self.encoder_settings: UserEncoderSettings | None = None  # of the encoder that `fit` trains
+        self.label_tries: dict[tuple[str, ...], TitleTrie] = {}  # of label names, as they are asked
         width, length = encoder.width, encoder.history
         heads, projector = settings.fusion.heads, settings.projector
         self.projector: EventProjector | Perceiver
@@ -194,6 +195,14 @@ class UserLLM(nn.Module):
             titles = [torch.tensor(title) for title in ([-1], *self.titles)]
             return nn.utils.rnn.pad_sequence(titles, batch_first=True, padding_value=-1)
 
+    @cached_property
+    def held_out(self) -> Tensor | None:
+        """Items whose text no training may say, `BoolTensor[N + 1]`; None where all may be."""
+        if self.catalog is None or not self.settings.held_out:
+            return None
+        with torch.inference_mode(False):
+            return torch.from_numpy(held_out_items(self.catalog, self.settings.held_out))
+
     @property
     def _depth(self) -> int:
         """Tokens of a title that ranking reads at most."""
@@ -257,10 +266,10 @@ class UserLLM(nn.Module):
     def _text(self) -> HistoryText:
         if self.catalog is None:
             raise ValueError("without a catalogue no item can be written as text")
-        settings = self.settings
-        unsaid = held_out_items(self.catalog, settings.held_out) if settings.held_out else None
+        unsaid = None if self.held_out is None else self.held_out.numpy()
+        query = self.settings.query
         return HistoryText(
-            self.catalog, self.schema, self._fields, self.llm, self.titles, settings.query, unsaid
+            self.catalog, self.schema, self._fields, self.llm, self.titles, query, unsaid
         )
 
     def item_log_probs(self, states: Tensor) -> Tensor:
@@ -296,10 +305,13 @@ class UserLLM(nn.Module):
         prior = self.prior(trie, encoded.at_latest())
         return catalogue_log_probs(self.llm, trie, prompt, prior)
 
-    def prompt(self, context: UserContext, lead: Tensor | None = None) -> Prompt:
+    def prompt(
+        self, context: UserContext, lead: Tensor | None = None, depth: int | None = None
+    ) -> Prompt:
         """What titles continue: the user's vectors and behind them a lead, `[G]` or `[B, G]`.
 
-        The lead is the query where absent.
+        The lead is the query where absent; `depth` is how many tokens are read behind it at most,
+        where they are not those of titles.
 
         Raises:
             UserError: The language model has too few positions for it and the longest title.
@@ -308,7 +320,8 @@ class UserLLM(nn.Module):
         users = len(context.vectors)
         prefix = _soft_prompt(context) if self.fusion is None else None
         begin = 0 if prefix is None else prefix.next_position.max()
-        self.llm.check_positions(int(begin + (lead >= 0).sum(dim=-1).max()) + self._depth)
+        depth = self._depth if depth is None else depth
+        self.llm.check_positions(int(begin + (lead >= 0).sum(dim=-1).max()) + depth)
         if self.fusion is None:
             return read_prompt(self.llm, lead, users, prefix)
         fusion = self.fusion

@@ -21,15 +21,21 @@ class NextEventObjective(nn.Module):
     over its neighbours, so that a near miss costs less than a far one (soft labels for ordinal
     regression, Diaz and Marathe, CVPR 2019). Unknown values (0) carry no loss.
 
+    An encoder that reads items' text learns to do without ids: every step draws items that it shows
+    by text alone, in histories and among what is ranked. Items that training has not met are left
+    out of the softmax over the catalogue, which would only teach that they never come.
+
     Args:
         encoder: The encoder to train.
         auxiliary: Weight of each loss other than the item's.
+        id_dropout: Share of the items shown by text alone, where the encoder reads it.
     """
 
-    def __init__(self, encoder: UserEncoder, auxiliary: float) -> None:
+    def __init__(self, encoder: UserEncoder, auxiliary: float, id_dropout: float = 0.0) -> None:
         super().__init__()
         self.encoder = encoder
         self.auxiliary = auxiliary
+        self.id_dropout = id_dropout
         self.heads = nn.ModuleDict(
             {
                 f.name: nn.Linear(encoder.width, f.cardinality)
@@ -41,28 +47,42 @@ class NextEventObjective(nn.Module):
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Loss of windows of `L + 1` events: each event but the first is a target; scalar."""
         inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
-        states = self.encoder(inputs)
+        table, bias = self.items()
+        states = self.encoder(inputs, None if self.encoder.text is None else table)
         real = batch.mask[:, 1:]
-        states = states[real]
-        losses = self.feature_losses(states, {n: v[:, 1:][real] for n, v in batch.features.items()})
+        targets = {n: v[:, 1:][real] for n, v in batch.features.items()}
+        losses = self.feature_losses(states[real], targets, table, bias)
         others = [loss for name, loss in losses.items() if name != ITEM]
         return losses[ITEM] + self.auxiliary * sum(others, states.new_zeros(()))
 
-    def feature_losses(self, states: Tensor, targets: dict[str, Tensor]) -> dict[str, Tensor]:
+    def items(self) -> tuple[Tensor, Tensor]:
+        """Vectors `[N + 1, D]` and biases `[N + 1]` of the items, as one step sees them."""
+        text = self.encoder.text
+        if text is None:
+            return self.encoder.items()
+        table, bias = self.encoder.items(text.hide(self.id_dropout) if self.id_dropout else None)
+        return table, bias.masked_fill(~text.met, -torch.inf)
+
+    def feature_losses(
+        self,
+        states: Tensor,
+        targets: dict[str, Tensor],
+        table: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Mean loss of each feature, in nats.
 
         Args:
             states: `[M, D]`.
             targets: The next event's features, `[M]` or `[M, V]`.
+            table: Of `items`, which is asked where it is absent.
+            bias: Of `items`.
         """
-        encoder = self.encoder
-        losses = {
-            ITEM: catalogue_cross_entropy(
-                states, encoder.item_table, targets[ITEM], bias=encoder.item_bias
-            )
-        }
+        if table is None:
+            table, bias = self.items()
+        losses = {ITEM: catalogue_cross_entropy(states, table, targets[ITEM], bias=bias)}
         for name, head in self.heads.items():
-            kind = encoder.schema[name].kind
+            kind = self.encoder.schema[name].kind
             logits, values = full_precision(head(states)), targets[name]
             if kind is FeatureKind.MULTI:
                 losses[name] = _several(logits, values)

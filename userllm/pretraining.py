@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from benchmark.events import EventLog
 from benchmark.types import Progress, StageReport
@@ -20,21 +23,25 @@ from userllm.windows import endless_windows, targets_per_window
 _WEIGHTS = "encoder.safetensors"
 
 
-def new_encoder(log: EventLog, settings: UserEncoderSettings, seed: int) -> UserEncoder:
+def new_encoder(
+    log: EventLog, settings: UserEncoderSettings, seed: int, text: Tensor | None = None
+) -> UserEncoder:
     """An encoder with random weights, in evaluation mode.
 
     Args:
         log: Training events; they say which features there are.
         settings: Size and features.
         seed: Seed of the weights.
+        text: From `userllm.item_text.item_vectors`.
 
     Raises:
         UserError: The settings name a feature that the events do not have.
+        ValueError: The settings ask for text and there is none, or the other way round.
     """
-    named = settings.features
-    schema = log.schema.given if named is None else log.schema.subset(named)
     torch.manual_seed(seed)
-    return UserEncoder(schema, settings.transformer, settings.fit.history).eval()
+    encoder = UserEncoder.planned(log.schema, settings, text).eval()
+    encoder.meet(log.items)
+    return encoder
 
 
 def pretrain(
@@ -53,17 +60,19 @@ def pretrain(
 
     Arguments as in `pretrained_encoder`, and as in `userllm.training.Stage`.
     """
-    objective = NextEventObjective(encoder, settings.auxiliary)
+    encoder.meet(log.items)
+    objective = NextEventObjective(encoder, settings.auxiliary, settings.text.id_dropout)
     fit = settings.fit
     batches, windows = endless_windows(log, fit.history + 1, fit.batch_size, seed)
     a_step = min(fit.batch_size, windows) * settings.optimizer.accumulate
     per_epoch = windows / a_step
+    per_step = targets_per_window(log, windows) * a_step
     stage = Stage(
         name="encoder",
         batches=batches,
-        steps=max(1, round(fit.epochs * per_epoch)),
+        steps=fit.steps(per_epoch, per_step),
         steps_per_epoch=per_epoch,
-        targets_per_step=targets_per_window(log, windows) * a_step,
+        targets_per_step=per_step,
         optimizer=settings.optimizer,
         accelerator=accelerator,
         validate=None if validate is None else lambda: validate(encoder),
@@ -86,6 +95,7 @@ def pretrained_encoder(
     validate: Callable[[UserEncoder], float] | None = None,
     accelerator: str = "cpu",
     checkpoints: Path | None = None,
+    text: Tensor | None = None,
 ) -> tuple[UserEncoder, StageReport]:
     """Pretrains an encoder on training events, or takes it from the cache, to where it trains.
 
@@ -99,11 +109,13 @@ def pretrained_encoder(
         validate: Value to maximise, to stop early and choose the checkpoint.
         accelerator: Lightning's name of the device.
         checkpoints: Folder for checkpoints of unfinished stages; None = keep none.
+        text: From `userllm.item_text.item_vectors`.
 
     Raises:
         UserError: The settings name a feature that the events do not have.
+        ValueError: See `new_encoder`.
     """
-    encoder = new_encoder(log, settings, seed)
+    encoder = new_encoder(log, settings, seed, text)
 
     def build(folder: Path) -> StageReport:
         report = pretrain(
@@ -124,10 +136,21 @@ def pretrained_encoder(
         "encoder",
         data=fingerprint,
         schema=encoder.schema.fingerprint(),
-        settings=settings.model_dump(),
         seed=seed,
+        **_text_facts(settings, text),
         **device_facts(settings.optimizer, accelerator),
     )
     folder, report = cached_stage(cache, key, build)
     encoder.load_state_dict(load_file(folder / _WEIGHTS))
     return encoder.to(training_device(accelerator)).eval(), report
+
+
+def _text_facts(settings: UserEncoderSettings, text: Tensor | None) -> dict[str, Any]:
+    """What the stage's key says of the settings: nothing of text where none is read."""
+    if text is None:
+        return {"settings": settings.model_dump(exclude={"item_text", "text", "label"})}
+    vectors = sha256(text.contiguous().numpy().tobytes()).hexdigest()
+    return {
+        "settings": settings.model_dump(exclude={"text": {"language_model"}, "label": True}),
+        "text": vectors,
+    }

@@ -15,6 +15,7 @@ from userllm.config import AlignSettings
 from userllm.fusion import UserContext
 from userllm.likelihoods import item_likelihood
 from userllm.model import UserLLM
+from userllm.unmet import without_unmet
 
 
 class Alignment(nn.Module):
@@ -82,9 +83,12 @@ class Tuning(nn.Module):
         positions: Positions a window (`P`).
         from_encoder: Share of targets replaced by draws from the encoder's distribution.
         held_out: `BoolTensor[N + 1]`, True = an item that may be no target; None = none.
+        unmet: `BoolTensor[N + 1]`, True = left out of the softmax, see `userllm.unmet`; None =
+            none.
     """
 
     held_out: Tensor | None
+    unmet: Tensor | None
 
     def __init__(
         self,
@@ -92,12 +96,14 @@ class Tuning(nn.Module):
         positions: int,
         from_encoder: float = 0.0,
         held_out: Tensor | None = None,
+        unmet: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.positions = positions
         self.from_encoder = from_encoder
         self.register_buffer("held_out", held_out, persistent=False)
+        self.register_buffer("unmet", unmet, persistent=False)
 
     def training_loss(self, batch: HistoryBatch) -> Tensor:
         """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats.
@@ -107,8 +113,9 @@ class Tuning(nn.Module):
         inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
         positions, items, kept = self.pick(batch)
         context, views = self._contexts(inputs, positions)
+        drawn = None
         if self.from_encoder:
-            items = self._partly_drawn(items, views.detach())
+            items, drawn = self._partly_drawn(items, views.detach())
         if self.held_out is not None:
             kept = kept & ~self.held_out[items]
             if not kept.any():  # nothing to read: no gradient, but a graph as ever
@@ -117,8 +124,12 @@ class Tuning(nn.Module):
         rows = context.mask.shape[:2]
         items, kept = items.view(rows), kept.view(rows)
         lead = lead if lead.ndim == 1 else lead.view(*rows, -1)
-        prior = self.model.prior(self.model.trie, views)
-        log_probs = item_likelihood(self.model, context, lead, items, kept, prior)
+        model = self.model
+        # Where nothing is said of items, there need be no trie of their titles.
+        prior = None if model.volume is None else model.prior(model.trie, views)
+        if self.unmet is not None and model.settings.loss == "trie":
+            prior = without_unmet(prior, model.trie, self.unmet, items, drawn)
+        log_probs = item_likelihood(model, context, lead, items, kept, prior, self.unmet, drawn)
         return -(log_probs * kept).sum() / kept.sum().clamp(min=1)
 
     def pick(self, batch: HistoryBatch) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,10 +158,11 @@ class Tuning(nn.Module):
         context, encoded = self.model.read_histories(_cut_at(inputs, positions))
         return context, encoded.at_latest()
 
-    def _partly_drawn(self, items: Tensor, views: Tensor) -> Tensor:
+    def _partly_drawn(self, items: Tensor, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Items of which some are drawn from the encoder, and which of them are."""
         drawn = self.model.encoder.item_log_probs(views).exp().multinomial(1).view_as(items)
         replaced = torch.rand(items.shape, device=items.device) < self.from_encoder
-        return torch.where(replaced, drawn, items)
+        return torch.where(replaced, drawn, items), replaced
 
 
 def _cut_at(histories: HistoryBatch, positions: Tensor) -> HistoryBatch:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
+from benchmark.data.ready import Ready, how_to_prepare, ready, ready_members
+from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError, unknown
-from benchmark.registry import Entry, Registry
+from benchmark.registry import Registry
 from benchmark.tables import Tables, default_tables, why_unavailable
 
 TABLES = (
@@ -31,6 +36,8 @@ def list_command(table: str, name: str | None, tables: Tables | None) -> None:
         lines = _presets(tables)
     elif table == "ablations":
         lines = _ablations(tables)
+    elif table == "datasets":
+        lines = _datasets(tables.datasets)
     else:
         lines = _entries(getattr(tables, table))
     widths = [max((len(line[i]) for line in lines), default=0) for i in range(2)]
@@ -38,14 +45,41 @@ def list_command(table: str, name: str | None, tables: Tables | None) -> None:
         print(f"{first:{widths[0]}}  {second:{widths[1]}}  {third}".rstrip())
 
 
-def _entries(registry: Registry[Entry]) -> list[tuple[str, str, str]]:
+def _entries(
+    registry: Registry[Any], names: Iterable[str] | None = None
+) -> list[tuple[str, str, str]]:
+    """Some entries of a table, or all of them."""
     lines = []
-    for name in registry:
+    for name in registry if names is None else names:
         reason = why_unavailable(registry[name])
         summary = registry[name].summary
         state = "unavailable" if reason else "available"
         lines.append((name, state, f"{summary}: {reason}" if reason else summary))
     return lines
+
+
+def _datasets(registry: Registry[DatasetEntry]) -> list[tuple[str, str, str]]:
+    """Families stand once, followed by those members of theirs that are prepared."""
+    lines = []
+    for name in registry:
+        entry = registry[name]
+        if entry.embedded or why_unavailable(entry):
+            lines += _entries(registry, [name])
+            continue
+        members = ready_members(name) if entry.part else [ready(name)]
+        found = [member for member in members if member is not None]
+        if entry.part or not found:
+            label = name.replace("*", entry.part.upper()) if entry.part else name
+            state = f"{len(found)} prepared" if found else "not prepared"
+            lines.append((name, state, f"{entry.summary}: {how_to_prepare(label, entry)}"))
+        lines += [_ready(member, entry) for member in found]
+    return lines
+
+
+def _ready(member: Ready, entry: DatasetEntry) -> tuple[str, str, str]:
+    if member.broken:
+        return member.name, "broken", member.summary
+    return member.name, "available", f"{entry.summary} ({member.summary})"
 
 
 def _presets(tables: Tables) -> list[tuple[str, str, str]]:

@@ -48,10 +48,11 @@ def run_command(
         if warning:
             print(warning, file=sys.stderr)
     else:
-        from benchmark.commands.table import print_table
+        from benchmark.commands.table import open_console, print_end, print_table
 
-        names = dict.fromkeys(name for task in config.task for name in tables.tasks[task].metrics)
-        print_table(rows, list(names), warning, figures)
+        for task in config.task:
+            print_table([row for row in rows if row.task == task], tables.tasks[task].metrics)
+        print_end(open_console(), rows, figures, warning)
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -17,16 +17,12 @@ _WIDTH_WITH_BUDGET = 110
 """On a narrower terminal the budgets stand below the table."""
 
 
-def print_table(
-    rows: Sequence[Row], metrics: Sequence[str], warning: str, figures: Sequence[Path]
-) -> None:
-    """Prints rows, then where records and figures are.
+def print_table(rows: Sequence[Row], metrics: Sequence[str]) -> None:
+    """Prints rows of one task, and what has to be said of them.
 
     Args:
         rows: What came out, in order.
-        metrics: The columns.
-        warning: Printed below the table where the preset has one.
-        figures: Files of the figures.
+        metrics: The columns; others that a row has of groups of users stand below the table.
     """
     console = open_console()
     wide = console.width >= _WIDTH_WITH_BUDGET
@@ -49,7 +45,43 @@ def print_table(
     print_reasons(rows)
     if any(row.record for row in rows):
         print("below each value: its 95% bootstrap interval over users")
-    print_end(console, rows, figures, warning)
+    print_groups(rows, metrics)
+    print_notes(rows)
+
+
+def print_groups(rows: Sequence[Row], metrics: Sequence[str]) -> None:
+    """Prints the last metric over groups of users, a line a method and group, where there are."""
+    for row in rows:
+        found = row.record.metrics if row.record else {}
+        groups = dict.fromkeys(name.partition("/")[2] for name in found if "/" in name)
+        for group in groups:
+            parts = []
+            for metric in metrics:
+                name = f"{metric}/{group}"
+                if name in found and row.record is not None:
+                    low, high = row.record.intervals[name]
+                    parts.append(f"{metric} {found[name]:.3f} ({_short(low)}-{_short(high)})")
+            if parts:
+                print(f"{row.method} seed {row.seed}, {group} targets: {', '.join(parts)}")
+
+
+def print_notes(rows: Sequence[Row]) -> None:
+    """What holds for rows of a table and is no number: leaks, and where items' texts come from."""
+    notes: dict[str, None] = {}
+    for row in rows:
+        if row.record is None:
+            continue
+        protocol = row.record.protocol
+        if protocol.leak:
+            notes[f"split {protocol.split} leaks: {protocol.leak}"] = None
+        if row.record.dataset.item_text != "titles":
+            notes[f"items have no titles; their text: {row.record.dataset.item_text}"] = None
+        if protocol.shared_with:
+            others = ", ".join(protocol.shared_with)
+            notes[f"stages that serve other tasks too end before the targets of {others}"] = None
+        notes.update(dict.fromkeys(f"{row.method}: {note}" for note in row.record.fit.notes))
+    for note in notes:
+        print(note)
 
 
 def open_console() -> Console:

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
-from benchmark.data.encoding import check_columns, encode, external_ids, numbers
-from benchmark.data.gaps import GAP_FEATURE, gap_column
+from benchmark.data.encoding import PIECE, check_columns, count, encode_feature, external_ids
+from benchmark.data.event_columns import sort_events
+from benchmark.data.gaps import GAP_FEATURE
+from benchmark.data.ordering import gap_buckets
 from benchmark.errors import UserError
 from benchmark.events import EventLog
-from benchmark.schema import ITEM, TEXT, TIMESTAMP, USER, Feature, FeatureKind, FeatureSchema, IdMap
-from benchmark.types import Catalog
+from benchmark.schema import (
+    ITEM,
+    TEXT,
+    TIMESTAMP,
+    USER,
+    Feature,
+    FeatureKind,
+    FeatureSchema,
+    IdMap,
+)
+from benchmark.texts import Texts
+from benchmark.types import TITLES, Catalog
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,9 @@ class Dataset:
         citation: Whom to cite.
         source: Where the data came from.
         facts: Counts that a reader wants to know.
+        label_feature: The item feature that `favorite_genre` asks about, "" where there is none.
+        broken: What reading skipped or changed, by reason, with counts.
+        notes: Lines that a reader of results should see.
     """
 
     name: str
@@ -44,11 +60,14 @@ class Dataset:
     citation: str
     source: str
     facts: Mapping[str, object]
+    label_feature: str = ""
+    broken: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def build_dataset(
     name: str,
-    events: pl.DataFrame,
+    events: pl.DataFrame | dict[str, pl.Series],
     catalog: pl.DataFrame,
     features: Sequence[Feature],
     *,
@@ -56,6 +75,8 @@ def build_dataset(
     licence: str,
     citation: str,
     gaps: bool = True,
+    label_feature: str = "",
+    text_source: str = TITLES,
 ) -> Dataset:
     """Checks two frames and turns them into a data set.
 
@@ -65,7 +86,9 @@ def build_dataset(
     Args:
         name: As the registry calls it.
         events: Columns `user`, `item`, `timestamp` (whole seconds), one a feature that is not
-            of the item, and `text` where users wrote something. Rows in file order.
+            of the item, and `text` and `summary` where users wrote something. Rows in file order.
+            A dictionary is emptied on the way, so that of very many events no more has to be in
+            memory than what comes out.
         catalog: Columns `item`, `text` (what a language model may say for it), and one a feature
             of the item. Every item of `events` must be in it; more may be.
         features: The features beside the item. Values are the feature's labels; null = unknown.
@@ -74,6 +97,8 @@ def build_dataset(
         licence: Under which terms it may be used.
         citation: Whom to cite.
         gaps: Whether events also carry the time since the one before, see `benchmark.data.gaps`.
+        label_feature: The item feature that `favorite_genre` asks about, "" where there is none.
+        text_source: What the catalogue's texts are, see `benchmark.types.TEXT_SOURCES`.
 
     Raises:
         UserError: A column is missing, has missing values, or a value that is not declared.
@@ -84,73 +109,53 @@ def build_dataset(
     check_columns(name, "catalogue", catalog, [ITEM, TEXT], [f.name for f in of_item])
     if not events[TIMESTAMP].dtype.is_integer():
         raise UserError(f"data set {name!r}: column {TIMESTAMP!r} must hold whole seconds")
-
     items = external_ids(name, catalog[ITEM])
-    users = IdMap(events[USER].cast(pl.String).unique(maintain_order=True))
     texts = ("", *(text.strip() for text in catalog[TEXT].cast(pl.String)))
     if "" in texts[1:]:
         raise UserError(
             f"data set {name!r}: item {items.to_external(texts.index('', 1))!r} has no text"
         )
 
-    user_index = encode(name, USER, events[USER], users.external_ids)
-    timestamps = events[TIMESTAMP].cast(pl.Int64).to_numpy()
-    order = np.lexsort((timestamps, user_index))  # a stable sort: ties stay in file order
-    columns = {ITEM: encode(name, ITEM, events[ITEM], items.external_ids)[order]}
-    for feature in own:
-        columns[feature.name] = encode_feature(name, feature, events[feature.name])[order]
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(user_index - 1, minlength=len(users)))])
-    timestamps = timestamps[order]
-    if gaps:
-        features = (*features, GAP_FEATURE)
-        columns[GAP_FEATURE.name] = gap_column(timestamps, indptr)
+    rows = events if isinstance(events, dict) else events.to_dict()
+    found = sort_events(name, rows, catalog[ITEM], own)
     item_columns = {}
     for feature in of_item:
         codes = encode_feature(name, feature, catalog[feature.name])
         item_columns[feature.name] = np.concatenate([np.zeros_like(codes[:1]), codes])
 
-    written = events[TEXT].cast(pl.String).fill_null("").gather(order) if TEXT in events else None
     log = EventLog(
         schema=FeatureSchema((Feature(ITEM, FeatureKind.ID, len(items)), *features)),
-        indptr=indptr,
-        columns=columns,
+        indptr=found.indptr,
+        columns=found.columns,
         item_columns=item_columns,
-        timestamps=timestamps,
-        texts=None if written is None else tuple(written),
+        timestamps=found.timestamps,
+        written=found.written,
     )
-    known = Catalog(items, texts, item_columns)
-    pairs = np.unique(np.stack([user_index[order], log.items]), axis=1).shape[1]
+    known = Catalog(items, texts, item_columns, text_source)
+    with ThreadPoolExecutor(1) as beside:  # the gap follows from the rest: it is in no fingerprint
+        printed = beside.submit(fingerprint, known, log, found.users.external_ids)
+        log = _with_gaps(log) if gaps else log
     return Dataset(
         name=name,
-        users=users,
+        users=found.users,
         catalog=known,
         events=log,
-        fingerprint=fingerprint(known, log, users.external_ids),
-        has_repeats=pairs < log.num_events,
+        fingerprint=printed.result(),
+        has_repeats=found.has_repeats,
         licence=licence,
         citation=citation,
         source=source,
         facts=describe(known, log),
+        label_feature=label_feature,
     )
 
 
-def encode_feature(name: str, feature: Feature, column: pl.Series) -> np.ndarray:
-    """Values of one feature as indices, `[rows]` or `[rows, V]`; 0 where unknown."""
-    if feature.kind is FeatureKind.NUMBER:
-        return feature.bucket(numbers(name, feature.name, column))
-    if feature.kind is not FeatureKind.MULTI:
-        return encode(name, feature.name, column, feature.labels)
-    frame = pl.DataFrame({"row": np.arange(len(column)), "value": column})
-    frame = frame.explode("value").filter(pl.col("value").is_not_null())
-    frame = frame.with_columns(nth=pl.int_range(pl.len()).over("row"))
-    codes = np.zeros((len(column), feature.width), dtype=np.int32)
-    if len(frame) and frame["nth"].cast(pl.Int64).to_numpy().max() >= feature.width:
-        raise UserError(
-            f"data set {name!r}: {feature.name!r} has more than {feature.width} values in a row"
-        )
-    values = encode(name, feature.name, frame["value"], feature.labels)
-    codes[frame["row"].to_numpy(), frame["nth"].to_numpy()] = values
-    return codes
+def _with_gaps(log: EventLog) -> EventLog:
+    return replace(
+        log,
+        schema=FeatureSchema((*log.schema, GAP_FEATURE)),
+        columns={**log.columns, GAP_FEATURE.name: gap_buckets(log.timestamps, log.indptr)},
+    )
 
 
 def describe(catalog: Catalog, log: EventLog) -> dict[str, object]:
@@ -160,7 +165,7 @@ def describe(catalog: Catalog, log: EventLog) -> dict[str, object]:
     return {
         "users": log.num_users,
         "items": len(catalog),
-        "items_with_events": len(np.unique(log.items)),
+        "items_with_events": int(np.count_nonzero(count(log.items, len(catalog))[1:])),
         "duplicate_texts": len(catalog) - distinct,
         "events": log.num_events,
         "events_a_user_median": float(np.median(lengths)) if len(lengths) else 0.0,
@@ -176,18 +181,27 @@ def fingerprint(catalog: Catalog, log: EventLog, users: Sequence[str] = ()) -> s
     schema = log.schema.given
     digest = hashlib.sha256(schema.fingerprint().encode())
 
-    def put(label: str, *parts: bytes) -> None:
+    def put(part: bytes) -> None:
         # Lengths go in too, so that no two different contents are the same stream of bytes.
-        for part in (label.encode(), *parts):
-            digest.update(len(part).to_bytes(8, "little"))
-            digest.update(part)
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+
+    def put_numbers(values: np.ndarray) -> None:
+        digest.update((8 * values.size).to_bytes(8, "little"))
+        for begin in range(0, values.size, PIECE):
+            digest.update(np.ascontiguousarray(values[begin : begin + PIECE], dtype="<i8").data)
 
     def put_texts(label: str, texts: Sequence[str]) -> None:
-        lengths = np.array([len(text.encode()) for text in texts], dtype="<i8")
-        put(label, lengths.tobytes(), "".join(texts).encode())
+        flat = texts if isinstance(texts, Texts) else Texts.of(texts)
+        put(label.encode())
+        put_numbers(flat.lengths)
+        digest.update(len(flat.joined).to_bytes(8, "little"))
+        digest.update(np.ascontiguousarray(flat.joined).data)
 
     def put_array(label: str, values: np.ndarray) -> None:
-        put(label, str(values.shape).encode(), np.ascontiguousarray(values, dtype="<i8").tobytes())
+        put(label.encode())
+        put(str(values.shape).encode())
+        put_numbers(values.reshape(-1))
 
     put_texts("users", users)
     put_texts("items", catalog.items.external_ids)
@@ -198,5 +212,7 @@ def fingerprint(catalog: Catalog, log: EventLog, users: Sequence[str] = ()) -> s
     put_array("timestamps", log.timestamps)
     for name in sorted(set(log.columns) & set(schema.names)):
         put_array(f"event {name}", log.columns[name])
-    put_texts("written", log.texts or ())
+    put_texts("written", log.written.get(TEXT, ()))
+    for name in sorted(set(log.written) - {TEXT}):
+        put_texts(f"written {name}", log.written[name])
     return digest.hexdigest()

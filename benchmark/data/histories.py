@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -21,34 +21,49 @@ class Examples:
         log: Events that hold histories and targets.
         users: `[n]` internal user indices, from 1.
         starts: `[n]` position of each history's first event in `log`.
-        stops: `[n]` one past its last event, which is the position of the target's event.
-        targets: `[n]` internal item ids.
-        tied: `[n]` True where the target shares its timestamp with the event before it.
+        stops: `[n]` one past its last event, which is the position of the target's first event.
+        ends: `[n]` one past the target's last event; `stops + 1` where a target is one event.
+        groups: Named subsets to report on their own, `BoolArray[n]` each.
     """
 
     log: EventLog
     users: np.ndarray
     starts: np.ndarray
     stops: np.ndarray
-    targets: np.ndarray
-    tied: np.ndarray
+    ends: np.ndarray
+    groups: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.users)
 
-    def batches(self, batch_size: int, history_length: int) -> Iterator[tuple[slice, HistoryBatch]]:
+    @property
+    def targets(self) -> np.ndarray:
+        """Internal item id of each target's first event, `[n]`."""
+        return self.log.items[self.stops]
+
+    @property
+    def tied(self) -> np.ndarray:
+        """True where a target shares its timestamp with the event before it, `[n]`."""
+        times = self.log.timestamps
+        return (self.stops > self.starts) & (times[self.stops] == times[self.stops - 1])
+
+    def batches(
+        self, batch_size: int, history_length: int, *, written: bool = False
+    ) -> Iterator[tuple[slice, HistoryBatch]]:
         """Histories in order, each cut to its latest events.
 
         Args:
             batch_size: Histories in a batch.
             history_length: Most events of a history.
+            written: Whether what users wrote comes along.
 
         Yields:
             Which examples, and their histories `[B, history_length]`.
         """
         for begin in range(0, len(self), batch_size):
             rows = slice(begin, min(begin + batch_size, len(self)))
-            yield rows, self.log.gather(self.starts[rows], self.stops[rows], history_length)
+            starts, stops = self.starts[rows], self.stops[rows]
+            yield rows, self.log.gather(starts, stops, history_length, written=written)
 
     def seen(self, rows: slice) -> Tensor:
         """Which items some histories hold, in their whole length.
@@ -73,14 +88,46 @@ class Examples:
             return self
         chosen = np.random.default_rng(seed).choice(len(self), size=count, replace=False)
         chosen.sort()
+        return self.only(chosen)
+
+    def only(self, rows: np.ndarray) -> Examples:
+        """Some of the examples, by position or by a mask."""
         return replace(
             self,
-            users=self.users[chosen],
-            starts=self.starts[chosen],
-            stops=self.stops[chosen],
-            targets=self.targets[chosen],
-            tied=self.tied[chosen],
+            users=self.users[rows],
+            starts=self.starts[rows],
+            stops=self.stops[rows],
+            ends=self.ends[rows],
+            groups={name: group[rows] for name, group in self.groups.items()},
         )
+
+
+def cut_examples(
+    log: EventLog,
+    keep: np.ndarray,
+    rows: np.ndarray,
+    begins: np.ndarray,
+    ends: np.ndarray,
+) -> Examples:
+    """Examples over a copy of some events.
+
+    Args:
+        log: All events.
+        keep: `BoolArray[events]`, what the copy holds: histories and targets, nothing later.
+        rows: `[n]` users (rows of the log); those left without a history are dropped.
+        begins: `[n]` positions in `log` of the targets' first events.
+        ends: `[n]` positions, one past the targets' last events; all of a target must be kept.
+    """
+    places = np.concatenate([[0], np.cumsum(keep)])
+    own = log.only(keep)
+    found = Examples(
+        log=own,
+        users=rows + 1,
+        starts=own.indptr[rows],
+        stops=places[begins],
+        ends=places[ends],
+    )
+    return found.only(found.stops > found.starts)
 
 
 def latest_events(log: EventLog, rows: np.ndarray) -> Examples:
@@ -90,12 +137,5 @@ def latest_events(log: EventLog, rows: np.ndarray) -> Examples:
         log: Events up to and including the targets.
         rows: Users (rows of the log), each with at least two events.
     """
-    starts, stops = log.indptr[rows], log.indptr[rows + 1] - 1
-    return Examples(
-        log=log,
-        users=rows + 1,
-        starts=starts,
-        stops=stops,
-        targets=log.items[stops],
-        tied=log.timestamps[stops] == log.timestamps[stops - 1],
-    )
+    stops = log.indptr[rows + 1] - 1
+    return Examples(log, rows + 1, log.indptr[rows], stops, stops + 1)

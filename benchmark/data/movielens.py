@@ -1,4 +1,6 @@
-"""MovieLens. `ml-100k` is read from the files that the installed `recbole` package carries.
+"""`ml-100k`, read from the files that the installed `recbole` package carries.
+
+The larger MovieLens sets are read from their publisher's files by `movielens_files`.
 
 What the files hold, and what is made of it:
 
@@ -35,6 +37,7 @@ CITATION = (
     " https://doi.org/10.1145/2827872"
 )
 RATINGS = ("1", "2", "3", "4", "5")
+RATING, YEAR, GENRES = "rating", "year", "genres"
 
 
 def ml_100k_folder() -> Path:
@@ -63,33 +66,42 @@ def load_ml_100k() -> Dataset:
     events = read_atomic_file(folder / "ml-100k.inter").select(
         pl.col("user_id").alias(USER),
         pl.col("item_id").alias(ITEM),
-        pl.col("rating").cast(pl.Float64).cast(pl.Int64).cast(pl.String),
+        pl.col("rating").cast(pl.Float64).cast(pl.Int64).cast(pl.String).alias(RATING),
         pl.col("timestamp").cast(pl.Float64).cast(pl.Int64).alias(TIMESTAMP),
     )
     catalog = tidy_catalog(read_atomic_file(folder / "ml-100k.item"))
-    years = tuple(catalog["year"].drop_nulls().unique().sort())
-    genres = tuple(catalog["genres"].explode().drop_nulls().unique().sort())
-    features = [
-        Feature("rating", FeatureKind.CATEGORY, len(RATINGS), labels=RATINGS),
-        Feature("year", FeatureKind.CATEGORY, len(years), of_item=True, labels=years),
-        Feature(
-            "genres",
-            FeatureKind.MULTI,
-            len(genres),
-            of_item=True,
-            width=int(catalog["genres"].list.len().to_numpy().max()),
-            labels=genres,
-        ),
-    ]
+    rating = Feature(RATING, FeatureKind.CATEGORY, len(RATINGS), labels=RATINGS)
     return build_dataset(
         "ml-100k",
         events,
         catalog,
-        features,
+        (rating, *item_features(catalog)),
         source="files of the recbole package, dataset_example/ml-100k",
         licence=LICENCE,
         citation=CITATION,
+        label_feature=GENRES,
     )
+
+
+def item_features(catalog: pl.DataFrame) -> list[Feature]:
+    """Year and genres as features, each where some item has one.
+
+    Args:
+        catalog: Columns `year` and `genres`, as `tidy_catalog` makes them.
+    """
+    years = tuple(catalog[YEAR].drop_nulls().unique().sort())
+    genres = tuple(catalog[GENRES].explode().drop_nulls().unique().sort())
+    features = []
+    if years:
+        features.append(Feature(YEAR, FeatureKind.CATEGORY, len(years), of_item=True, labels=years))
+    if genres:
+        width = int(catalog[GENRES].list.len().max())  # type: ignore[arg-type]
+        features.append(
+            Feature(
+                GENRES, FeatureKind.MULTI, len(genres), of_item=True, width=width, labels=genres
+            )
+        )
+    return features
 
 
 def read_atomic_file(path: Path) -> pl.DataFrame:
@@ -118,6 +130,6 @@ def tidy_catalog(raw: pl.DataFrame) -> pl.DataFrame:
         .then(title)
         .otherwise(pl.concat_str(bare, pl.lit(" ("), year, pl.lit(")")))
         .alias(TEXT),
-        year.alias("year"),
-        genres.list.filter(~pl.element().is_in(["", "unknown"])).alias("genres"),
+        year.alias(YEAR),
+        genres.list.filter(~pl.element().is_in(["", "unknown"])).alias(GENRES),
     )

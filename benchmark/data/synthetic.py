@@ -3,11 +3,16 @@
 Every item has a successor, and most events follow from the one before: a user who met an item
 goes on to its successor, or to the next one down the line that is new to them. Otherwise a user
 jumps to an item of a genre they like, popular ones more often. So the last event tells much of
-the next one, and popularity tells little.
+the next one, and popularity tells little. What users write depends on them (their mood), on the
+item (its genre, its title where `titled`) and on the rating.
+
+`bulk` makes a world of the same kind in `benchmark.data.synthetic_bulk`, millions of events in
+seconds; `benchmark.data.layouts` writes a world as the publishers of real data write theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +43,10 @@ class SyntheticSettings:
         tied: Probability that an event has the timestamp of the one before.
         repeats: Whether a user may meet an item twice.
         seed: Seed of everything.
+        drift: Probability that an event moves both genres that a user likes on to the next ones.
+        titled: Whether what users write names the item, so that few texts are the same.
+        bulk: Whether events are made many users at a time. Another world than without, by the
+            same rules; only the order of ids and of chance differs.
     """
 
     users: int = 400
@@ -50,6 +59,9 @@ class SyntheticSettings:
     tied: float = 0.1
     repeats: bool = False
     seed: int = 0
+    drift: float = 0.0
+    titled: bool = False
+    bulk: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.events
@@ -66,10 +78,8 @@ def load_synthetic() -> Dataset:
 
 def make_world(settings: SyntheticSettings, name: str = "synthetic") -> Dataset:
     """Makes a world; the same settings always give the same one."""
-    rng = np.random.default_rng(settings.seed)
-    catalog = make_catalog(settings, rng)
-    genre_of = np.array([GENRES.index(genres[0]) for genres in catalog["genres"]])
-    rows = make_events(settings, genre_of, rng)
+    catalog, chunks = make_frames(settings)
+    events = pl.concat(chunks).sort(TIMESTAMP, maintain_order=True)
     genres = GENRES[: settings.genres]
     years = tuple(str(year) for year in range(FIRST_YEAR, LAST_YEAR + 1))
     features = [
@@ -79,13 +89,53 @@ def make_world(settings: SyntheticSettings, name: str = "synthetic") -> Dataset:
     ]
     return build_dataset(
         name,
-        pl.DataFrame(rows, schema=[USER, ITEM, "rating", TIMESTAMP, TEXT], orient="row"),
-        catalog,
+        events.with_columns(_named("u", USER), _named("i", ITEM), pl.col("rating").cast(pl.String)),
+        catalog.with_columns(_named("i", ITEM)),
         features,
         source=f"made by benchmark.data.synthetic, seed {settings.seed}",
         licence="same as the code",
         citation="none",
+        label_feature="genres",
     )
+
+
+def make_frames(
+    settings: SyntheticSettings, *, texts: bool = True
+) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+    """Makes a world as frames, with users and items numbered from 1.
+
+    Args:
+        settings: How the world is made.
+        texts: Whether events have their text; without it, many are made quicker.
+
+    Returns:
+        The catalogue, with `item`, `text`, `year` and `genres`; and the events in one or more
+        frames, with `user`, `item`, `rating`, `timestamp` and `text`. Users of a later frame come
+        after those of an earlier one.
+    """
+    if settings.bulk:
+        from benchmark.data.synthetic_bulk import bulk_catalog, bulk_events
+
+        catalog = bulk_catalog(settings)
+        return catalog, bulk_events(settings, catalog, texts=texts)
+    rng = np.random.default_rng(settings.seed)
+    catalog = make_catalog(settings, rng)
+    genre_of = np.array([GENRES.index(genres[0]) for genres in catalog["genres"]])
+    rows = make_events(settings, genre_of, rng, bare_titles(catalog).to_list())
+    events = pl.DataFrame(rows, schema=[USER, ITEM, "rating", TIMESTAMP, TEXT], orient="row")
+    numbered = [pl.col(name).str.slice(1).cast(pl.Int32) for name in (USER, ITEM)]
+    events = events.with_columns(*numbered, pl.col("rating").cast(pl.Int8))
+    catalog = catalog.with_columns(pl.col(ITEM).str.slice(1).cast(pl.Int32))
+    return catalog, iter([events if texts else events.drop(TEXT)])
+
+
+def bare_titles(catalog: pl.DataFrame) -> pl.Series:
+    """Titles without the year."""
+    return catalog[TEXT].str.replace(r" \(\d{4}\)$", "")
+
+
+def _named(letter: str, column: str) -> pl.Expr:
+    return pl.format(letter + "{}", pl.col(column).cast(pl.String).str.zfill(4)).alias(column)
 
 
 def make_catalog(settings: SyntheticSettings, rng: np.random.Generator) -> pl.DataFrame:
@@ -127,7 +177,10 @@ def make_titles(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def make_events(
-    settings: SyntheticSettings, genre_of: np.ndarray, rng: np.random.Generator
+    settings: SyntheticSettings,
+    genre_of: np.ndarray,
+    rng: np.random.Generator,
+    titles: Sequence[str] = (),
 ) -> list[tuple[str, str, str, int, str]]:
     """Events of all users in the order of time, as a log file would have them.
 
@@ -135,6 +188,7 @@ def make_events(
         settings: How the world is made.
         genre_of: First genre of every item, `[items]`.
         rng: Source of chance.
+        titles: What texts call the items, where they do.
 
     Returns:
         Rows of user, item, rating, timestamp, text.
@@ -155,7 +209,10 @@ def make_events(
         time = 1_000_000_000 + int(rng.integers(10_000_000))
         new = np.ones(count, dtype=bool)
         item = -1
-        for _ in range(length):
+        for nth in range(length):
+            if settings.drift and nth and rng.random() < settings.drift:
+                liked = (liked + 1) % settings.genres
+                taste = popularity * np.where(np.isin(genre_of, liked), 8.0, 1.0)
             if item >= 0 and rng.random() < settings.follow:
                 item = int(successor[item])
                 while not new[item]:
@@ -168,7 +225,8 @@ def make_events(
             likes = bool(np.isin(genre_of[item], liked))
             stars = int(np.clip(round(rng.normal(4.2 if likes else 2.4, 0.7)), 1, 5))
             genre = GENRES[genre_of[item]].lower()
-            text = f"A {VERDICTS[stars - 1]} {genre}, and I like it {mood}."
+            title = f" {titles[item]}," if settings.titled else ""
+            text = f"A {VERDICTS[stars - 1]} {genre},{title} and I like it {mood}."
             rows.append((f"u{user + 1:04d}", f"i{item + 1:04d}", str(stars), time, text))
     rows.sort(key=lambda row: row[3])
     return rows

@@ -15,6 +15,7 @@ from benchmark.registry import load
 COMPARISONS = {
     "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
     "exact_ranking": "benchmark.perf.exact_ranking:exact_ranking",
+    "prepare": "benchmark.perf.prepare:prepare_speed",
     "tuning_step": "benchmark.perf.tuning_step:tuning_step",
 }
 """Name -> function of the number of threads."""

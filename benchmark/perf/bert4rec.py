@@ -22,11 +22,12 @@ from typing import Any
 import torch
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
+from benchmark.datasets import DATASETS
 from benchmark.perf.comparison import Comparison
 from benchmark.progress import open_progress
 from benchmark.protocols import CandidateRanker, FitContext
-from benchmark.registrations import DATASETS, SPLITS
+from benchmark.registrations import SPLITS
 from benchmark.registry import load
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem
@@ -73,7 +74,7 @@ def compare(
     torch.set_num_threads(threads)
     split = SPLITS["last"].load()(dataset)  # type: ignore[operator]
     length = ours["fit"]["history"]
-    own_training: Any = load("baselines.recbole_bridge:own_training")
+    own_training: Any = load("baselines.recbole_own:own_training")
     _say(f"RecBole's trainer, {epochs} epochs; this takes a while")
     theirs = own_training(dataset.events, "BERT4Rec", length, epochs=epochs, seed=seeds[0])
     _say(f"recall@10 {theirs.recall:.4f} after {theirs.seconds:.1f} s; now ours")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmark import results
-from benchmark.config import read_config
+from benchmark.config import read_config, read_layers
 from benchmark.perf.movie_titles import movie_titles
 from benchmark.planning import open_world
 from benchmark.progress import open_progress
@@ -80,8 +80,9 @@ def trained_subject(
     user_llm: Any = load("userllm.model:UserLLM")
     tokens: Any = load("userllm.corpus:item_title_tokens")
     model = user_llm.from_pretrained(row.path.parent / results.MODEL).eval()
-    world = open_world(config, tables, None, "")
-    asked = world.split.validation.sample(users, seed=0)
+    world = open_world(config, tables, read_layers(config, tables), None, "")
+    split = world.splits["next_item"]
+    asked = split.validation.sample(users, seed=0)
     _, histories = next(asked.batches(users, model.encoder.history))
 
     def ask(some: slice) -> tuple[Any, Any]:
@@ -93,14 +94,14 @@ def trained_subject(
         llm=model.llm,
         fusion=model.fusion,
         trie=model.trie,
-        titles=tokens(world.split.train.catalog, model.llm),
+        titles=tokens(split.train.catalog, model.llm),
         users=len(asked),
         ask=ask,
         exclude=asked.seen(slice(0, len(asked))),
         facts={
             "dataset": dataset,
             "dataset_fingerprint": world.dataset.fingerprint,
-            "target_hash": world.split.target_hash,
+            "target_hash": split.target_hash,
             "seen": "exclude",
             "model": f"user_llm, preset {preset}, seed 0, trained by the harness",
         },

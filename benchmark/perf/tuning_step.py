@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmark.data.dataset import Dataset
+from benchmark.datasets import DATASETS
 from benchmark.home import stages_folder
 from benchmark.perf.comparison import Comparison
 from benchmark.progress import open_progress
-from benchmark.registrations import DATASETS, SPLITS
+from benchmark.registrations import SPLITS
 from benchmark.registry import load
 
 TARGETS_PER_WINDOW = 8

@@ -6,7 +6,7 @@ Targets, and the items that are left out of the ranking, stay those of the user 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -22,18 +22,20 @@ Change = Callable[[HistoryBatch, slice], HistoryBatch]
 class ChangedExamples(Examples):
     """Examples whose histories reach the method changed."""
 
-    change: Change
+    change: Change = field(kw_only=True)
 
-    def batches(self, batch_size: int, history_length: int) -> Iterator[tuple[slice, HistoryBatch]]:
+    def batches(
+        self, batch_size: int, history_length: int, *, written: bool = False
+    ) -> Iterator[tuple[slice, HistoryBatch]]:
         """See `Examples.batches`."""
-        for rows, histories in super().batches(batch_size, history_length):
+        for rows, histories in super().batches(batch_size, history_length, written=written):
             yield rows, self.change(histories, rows)
 
 
 def changed(examples: Examples, change: Change) -> ChangedExamples:
     """The examples, asked with changed histories."""
-    own = {field.name: getattr(examples, field.name) for field in fields(Examples)}
-    return ChangedExamples(**own, change=change)
+    parts = {own.name: getattr(examples, own.name) for own in fields(Examples)}
+    return ChangedExamples(**parts, change=change)
 
 
 def derangement(count: int, seed: int) -> np.ndarray:

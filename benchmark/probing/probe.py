@@ -27,7 +27,7 @@ from benchmark.probing.retraining import fit_anew
 from benchmark.progress import RunProgress
 from benchmark.protocols import FeatureReader, Muted
 from benchmark.tables import Tables
-from benchmark.tasks.next_item import Evaluation
+from benchmark.tasks.evaluation import Evaluation, examples_of
 
 GATE = "gate_0"
 _SAME = 1e-9
@@ -143,9 +143,9 @@ def _input_probes(
     run_: Reopened, part: str, seed: int
 ) -> dict[str, tuple[str, Callable[[], Change]]]:
     """Probes that change what the method is asked: name → what is done, and how."""
-    world, method = run_.world, run_.method
-    examples = world.split.test if part == "test" else world.split.validation
-    names = world.split.train.schema.names
+    method = run_.method
+    examples = examples_of(run_.cell.split, part)
+    names = run_.cell.trained_on.schema.names
     if isinstance(method, FeatureReader):
         names = tuple(name for name in names if name in method.features_read)
     return {
@@ -178,7 +178,7 @@ def _chosen(known: Sequence[str], only: Sequence[str] | None) -> list[str]:
 def _evaluate(
     run_: Reopened, part: str, progress: RunProgress, change: Change | None = None
 ) -> Evaluation:
-    world, split = run_.world, run_.world.split
+    world, split = run_.world, run_.cell.split
     if change is not None and part == "test":
         split = replace(split, test=changed(split.test, change))
     elif change is not None:

@@ -86,10 +86,10 @@ def reopen(
     llm_name, llm_facts = _language_model(record, llm, path)
     config = _config(record, tables, llm_name, threads)
     layers = configs.read_layers(config, tables)
-    world = open_world(config, tables, llm_facts, record.command)
+    world = open_world(config, tables, layers, llm_facts, record.command)
     for what, now, then in (
         ("data", world.dataset.fingerprint, record.dataset.fingerprint),
-        ("targets", world.split.target_hash, record.dataset.target_hash),
+        ("targets", world.splits[record.task.name].target_hash, record.dataset.target_hash),
     ):
         if now != then:
             raise UserError(
@@ -112,9 +112,9 @@ def reopen(
         )
     context = make_context(cell, world, task, progress)
     if cell.encoder is not None:
-        built = cell.encoder.build(world.split.train, context, trained=False)
+        built = cell.encoder.build(*context.for_sharing(cell.trained_on), trained=False)
         context = replace(context, encoder=built)
-    method.restore(folder, world.split.train, context)
+    method.restore(folder, cell.trained_on, context)
     return Reopened(record, path, config, world, cell, task, method)
 
 
@@ -144,10 +144,16 @@ def _config(
 ) -> configs.RunConfig:
     """What `run` would be told to make the record's cell."""
     method, task, protocol = record.method.name, record.task.name, record.protocol
-    tables.datasets[record.dataset.name]
+    tables.dataset(record.dataset.name)
     tables.splits[protocol.split]
     own = tables.settings_model(method).model_fields
-    sections: dict[str, Any] = {task: _nested(record.task.changes)}
+    if task != "next_item" or protocol.shared_with:
+        others = f" with {', '.join(protocol.shared_with)}" if protocol.shared_with else ""
+        raise UserError(f"probes ask for next_item alone; this run is of {task}{others}")
+    sections: dict[str, Any] = {
+        task: _nested(record.task.changes),
+        protocol.split: protocol.split_settings,
+    }
     for name, value in record.method.changes.items():
         # What a run changed beside its method's own section carries the other section's name.
         elsewhere = name.partition(".")[0] not in own

@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import Dataset
+from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
-from benchmark.data.splits import Split
 from benchmark.errors import unknown
+from benchmark.goals import NextItemGoal
 from benchmark.metrics.ranking import NEXT_ITEM_METRICS
-from benchmark.metrics.significance import bootstrap_interval
-from benchmark.protocols import CandidateRanker
+from benchmark.protocols import CandidateRanker, TrainingData
 from benchmark.tasks.config import NextItemSettings
+from benchmark.tasks.evaluation import Evaluation, averaged, examples_of
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
 from benchmark.types import Progress
 
@@ -34,26 +34,6 @@ TIE_RULE = "equal scores in catalogue order; items of the same text are differen
 STRAYS = "stray_answers"
 """Share of a user's answers that are no item; only of methods that answer in free text."""
 SEEN = ("auto", "exclude", "include")
-PARTS = ("test", "validation")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came out, example by example and on average.
-
-    Attributes:
-        examples: A row a user: `user`, `target`, `ranked` (external ids, best first),
-            `target_rank`, `target_logprob`, `candidates`, `tied`, and a column a metric
-            (with `stray_answers` where the method answers in free text).
-        metrics: Means over users.
-        intervals: 95% bootstrap intervals of the means.
-        seconds: Wall-clock time of ranking.
-    """
-
-    examples: pl.DataFrame
-    metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-    seconds: float
 
 
 def resolve_seen(seen: str, dataset: Dataset) -> str:
@@ -79,10 +59,20 @@ class NextItem:
     name = "next_item"
     version = "1"
     tie_rule = TIE_RULE
+    watch = "recall@10"
+    need = Need()
     metrics = tuple(metric.name for metric in NEXT_ITEM_METRICS)
 
     def __init__(self, settings: NextItemSettings) -> None:
         self.settings = settings
+
+    def unfit(self, dataset: Dataset) -> str:
+        """Why the task cannot be asked on a data set, "" where it can."""
+        return ""
+
+    def goal(self, train: TrainingData) -> NextItemGoal:
+        """What methods are fitted for."""
+        return NextItemGoal()
 
     def validator(
         self, split: Split, seen: str
@@ -131,9 +121,7 @@ class NextItem:
             progress: Told how far the ranking is.
             name: The method's name, for errors.
         """
-        if part not in PARTS:
-            raise ValueError(f"part must be one of {PARTS}, got {part!r}")
-        examples = split.test if part == "test" else split.validation
+        examples = examples_of(split, part)
         if progress is not None:
             progress.stage(f"evaluate on {part}", 1.0)
 
@@ -147,18 +135,12 @@ class NextItem:
         values = {m.name: m.per_example(answers.places) for m in NEXT_ITEM_METRICS}
         if not np.isnan(answers.strays).any():
             values[STRAYS] = answers.strays
-        settings = self.settings
-        return Evaluation(
-            examples=tabulate(dataset, examples, answers, values),
-            metrics={metric: float(column.mean()) for metric, column in values.items()},
-            intervals={
-                metric: bootstrap_interval(
-                    column, samples=settings.bootstrap_samples, seed=settings.bootstrap_seed
-                )
-                for metric, column in values.items()
-            },
-            seconds=seconds,
-        )
+        for metric, column in values.items():
+            if np.isnan(column).any():
+                raise FloatingPointError(f"{metric} is nan")
+        metrics, intervals = averaged(values, examples.groups, self.settings)
+        table = tabulate(dataset, examples, answers, values)
+        return Evaluation(table, metrics, intervals, seconds)
 
     def _ask(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
 from benchmark.protocols import FitContext
 from benchmark.schema import ITEM
 from benchmark.tasks.config import NextItemSettings

@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from baselines.config import RecBoleSettings
-from baselines.recbole_bridge import RecBoleMethod, model_class, own_training, settings_of
+from baselines.recbole_bridge import RecBoleMethod, model_class, settings_of
 from baselines.recbole_models import MODELS
+from baselines.recbole_own import own_training
 from benchmark.types import HistoryBatch
 from tests.baselines.fitting import context, histories, scores
 

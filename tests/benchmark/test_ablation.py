@@ -109,7 +109,7 @@ def test_values_are_different_cells_and_every_default_is_the_same(tmp_path):
     options = {"task": "next_item", "methods": "user_llm", "dataset": "world", "out": tmp_path}
     config = read_config(None, options, tables)
     layers = read_layers(config, tables)
-    world = open_world(config, tables, None, "")
+    world = open_world(config, tables, layers, None, "")
 
     def hash_of(variant):
         return make_cell("next_item", variant, 0, config, tables, layers, world).config_hash

@@ -219,7 +219,7 @@ def test_the_table_fits_its_terminal(monkeypatch, capsys, width):
             "budget": {"text": "encoder 60 ep, language_model 12 ep, align 600 steps, tune 3 ep"},
         }
     )
-    print_table([row_of(record, Path("p"))], METRICS, "", [])
+    print_table([row_of(record, Path("p"))], METRICS)
     out = capsys.readouterr().out
     table, _, _ = out.partition("user_llm_prior seed 0: budget")
     assert max(len(line) for line in table.splitlines()[1:8]) <= width

@@ -99,7 +99,7 @@ def test_values_of_set_are_yaml(value, expected):
         ({"sets": ["alpha.flag=1"]}, ["alpha.flag", "boolean"]),
         ({"sets": ["alpha.fusion=3"]}, ["alpha.fusion", "got 3"]),
         ({"sets": ["alpha.fusion.kind=odd"]}, ["alpha.fusion.kind", "'deep' or 'flat'", "'odd'"]),
-        ({"sets": ["alfa.epochs=1"]}, ["unknown method or task 'alfa'", "'alpha'"]),
+        ({"sets": ["alfa.epochs=1"]}, ["unknown method, task or split 'alfa'", "'alpha'"]),
         ({"sets": ["beta.epochs=1"]}, ["beta is not part of this run", "alpha"]),
         ({"sets": ["alpha=1"]}, ["write <name>.<field>=value"]),
         ({"sets": ["alpha.epochs"]}, ["write <name>.<field>=value"]),

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.events import EventLog, cut_windows
-from benchmark.schema import ITEM, Feature, FeatureKind, FeatureSchema
+from benchmark.schema import ITEM, TEXT, Feature, FeatureKind, FeatureSchema
+from benchmark.texts import Texts
 
 
 def log_of(lengths: list[int]) -> EventLog:
@@ -32,7 +33,7 @@ def log_of(lengths: list[int]) -> EventLog:
         },
         item_columns={"genres": genres},
         timestamps=np.arange(sum(lengths)),
-        texts=tuple(f"t{n}" for n in range(sum(lengths))),
+        written={TEXT: Texts.of(f"t{n}" for n in range(sum(lengths)))},
     )
 
 
@@ -130,7 +131,8 @@ def test_truncated_keeps_the_beginnings_and_is_a_copy(lengths, data):
     for user, count in enumerate(kept):
         begin, new = log.indptr[user], short.indptr[user]
         assert np.array_equal(short.items[new : new + count], log.items[begin : begin + count])
-        assert short.texts[new : new + count] == log.texts[begin : begin + count]
+        texts, all_texts = short.written[TEXT], log.written[TEXT]
+        assert texts[new : new + count] == all_texts[begin : begin + count]
     for name, column in short.columns.items():
         assert not np.shares_memory(column, log.columns[name])
     assert not np.shares_memory(short.timestamps, log.timestamps)

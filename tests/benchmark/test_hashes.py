@@ -35,7 +35,7 @@ def cell_hash(monkeypatch, tmp_path):
         options = {"task": "next_item", "dataset": "world", "methods": "alpha", **options}
         config = read_config(None, {**options, "out": tmp_path}, TABLES)
         layers = configs.read_layers(config, TABLES)
-        world = change(planning.open_world(config, TABLES, None, ""))
+        world = change(planning.open_world(config, TABLES, layers, None, ""))
         variant = Variant("alpha")
         cell = planning.make_cell("next_item", variant, 0, config, TABLES, layers, world)
         return cell.config_hash

@@ -64,7 +64,7 @@ def test_bars_have_the_lengths_of_the_numbers(rows):
     bars = {
         container.get_label(): [bar.get_width() for bar in container]
         for container in axes.containers
-        if container.get_label() in plots.BAR_METRICS
+        if container.get_label() in plots.NEXT_ITEM_BARS
     }
     for position, method in enumerate(order):
         assert bars["recall@10"][position] == METHODS[method][0]

@@ -148,7 +148,7 @@ def open_gates(model):
 
 def test_a_real_model_reads_what_it_claims_and_of_nobody_nothing(asked):
     run, scores = asked
-    examples, length = run.world.split.test, run.method.history_length
+    examples, length = run.cell.split.test, run.method.history_length
     rows, batch = next(examples.batches(9, length))
     own = scores(batch)
     for name in batch.features:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def bench(tmp_path: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch) -> An
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
 
     def start(out: str, progress: Silent | None = None, **options: object) -> Row:
+        # Finished stages are kept for other cells; what an unfinished one leaves is asked here.
+        shutil.rmtree(tmp_path / "home", ignore_errors=True)
         options = {
             "task": "next_item",
             "dataset": "world",

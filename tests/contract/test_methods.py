@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.splits import Split, split_last
+from benchmark.data.division import Split
+from benchmark.data.splits import split_last
 from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, Method
 from benchmark.registrations import ENCODERS, METHODS
 from benchmark.registry import load
@@ -259,5 +260,5 @@ def test_no_text_of_a_held_out_event_reaches_the_language_model(
     changed = split_last(randomise_tests(world)).train
     train = world_split.train
     assert corpus(changed.catalog, changed.events) == corpus(train.catalog, train.events)
-    assert train.events.texts
+    assert train.events.written
     assert not any("secret" in line for line in corpus(changed.catalog, changed.events))

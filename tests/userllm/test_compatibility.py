@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
 from benchmark.errors import UserError
 from benchmark.protocols import Checked, FitContext
 from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint

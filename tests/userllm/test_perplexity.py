@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import ITEM, FeatureSchema, IdMap
+from benchmark.texts import Texts
 from benchmark.types import Catalog
 from tests.tiny_model import TITLES, make_catalog, make_histories
 from userllm import stages
@@ -168,8 +169,8 @@ def test_no_text_of_a_held_out_item_is_learnt(world_split: Split) -> None:
     left = set(corpus(data.catalog, data.events, held_out))
     for item in range(1, len(data.catalog) + 1):
         assert (lines[item - 1] in left) != held_out[item]
-    if data.events.texts:
-        texts = zip(data.events.items, data.events.texts, strict=True)
+    if data.events.written:
+        texts = zip(data.events.items, data.events.written["text"], strict=True)
         said = {text for item, text in texts if not held_out[item]}
         assert left <= said | set(lines)
 
@@ -184,7 +185,7 @@ def test_held_out_lines_stand_nowhere_in_the_corpus(schema: FeatureSchema) -> No
         {ITEM: items, "rating": np.ones(3, int)},
         catalog.columns,
         np.arange(3),
-        texts=("fine", "Star Wars", "like Star Wars"),
+        written={"text": Texts.of(["fine", "Star Wars", "like Star Wars"])},
     )
     lines = list(compress(item_lines(catalog, events), held_out[1:]))
     left = corpus(catalog, events, held_out)
@@ -204,9 +205,9 @@ def test_a_held_out_item_is_no_target(
     held_out[batch.features[ITEM][0, 1]] = True
     seen: list[torch.Tensor] = []
 
-    def watched(model, context, lead, items, kept, prior):  # type: ignore[no-untyped-def]
+    def watched(model, context, lead, items, kept, prior, *rest):  # type: ignore[no-untyped-def]
         seen.append(items[kept])
-        return item_likelihood(model, context, lead, items, kept, prior)
+        return item_likelihood(model, context, lead, items, kept, prior, *rest)
 
     monkeypatch.setattr(stages, "item_likelihood", watched)
     tuning = Tuning(model, positions=5, from_encoder=share, held_out=held_out)
@@ -246,10 +247,10 @@ def test_no_stage_says_a_held_out_title(
     said: list[torch.Tensor] = []
     leads: list[torch.Tensor] = []
 
-    def watched(model, context, lead, items, kept, prior=None):  # type: ignore[no-untyped-def]
+    def watched(model, context, lead, items, kept, prior=None, *rest):  # type: ignore[no-untyped-def]
         said.append(items[kept])
         leads.extend(lead.flatten(0, -2) if lead.ndim > 1 else [lead])
-        return item_likelihood(model, context, lead, items, kept, prior)
+        return item_likelihood(model, context, lead, items, kept, prior, *rest)
 
     monkeypatch.setattr(stages, "item_likelihood", watched)
     rng = np.random.default_rng(0)

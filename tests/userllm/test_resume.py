@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import benchmark
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
 from benchmark.types import StageReport
 from userllm.config import LanguageModelSettings, OptimizerSettings, UserEncoderSettings
 from userllm.corpus import language_model

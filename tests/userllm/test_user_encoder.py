@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.data.splits import Split
+from benchmark.data.division import Split
 from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, number
 from benchmark.types import HistoryBatch

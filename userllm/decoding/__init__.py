@@ -8,7 +8,15 @@ before the title once (`prompt`) and then as much of the catalogue's trie as it 
 from userllm.decoding.beam import beam_search
 from userllm.decoding.exact import POSITIONS_AT_ONCE, catalogue_log_probs, chunks
 from userllm.decoding.frontier import Found
-from userllm.decoding.layout import Choices, Layout, Prefix, branch_states, title_layout
+from userllm.decoding.layout import (
+    Choices,
+    Layout,
+    Packed,
+    Prefix,
+    branch_states,
+    pack,
+    title_layout,
+)
 from userllm.decoding.likelihood import Prior, choice_log_probs, title_log_probs
 from userllm.decoding.prompt import Prompt, read_prompt
 from userllm.decoding.search import top_k
@@ -18,6 +26,7 @@ __all__ = [
     "Choices",
     "Found",
     "Layout",
+    "Packed",
     "Prefix",
     "Prior",
     "Prompt",
@@ -26,6 +35,7 @@ __all__ = [
     "catalogue_log_probs",
     "choice_log_probs",
     "chunks",
+    "pack",
     "read_prompt",
     "title_layout",
     "title_log_probs",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -36,12 +37,23 @@ class FeatureEmbedding(nn.Module):
         """The table `[n + 1, D]` of a feature."""
         return self.tables[name].weight  # type: ignore[return-value]
 
-    def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Vectors `[B, L, D]` of features `[B, L]` or `[B, L, V]`; unknown features are ignored."""
+    def forward(
+        self, features: Mapping[str, Tensor], tables: Mapping[str, Tensor] | None = None
+    ) -> Tensor:
+        """Vectors `[B, L, D]` of features `[B, L]` or `[B, L, V]`; unknown features are ignored.
+
+        Args:
+            features: By name.
+            tables: `[n + 1, D]` to take in place of a feature's own; row 0 must be zero.
+        """
+        given = tables or {}
         parts = []
         for name, table in self.tables.items():
             values = features[name]
-            vectors = table(values)
+            if name in given:
+                vectors = F.embedding(values, given[name], padding_idx=0)
+            else:
+                vectors = table(values)
             if values.ndim == 3:
                 count = (values > 0).sum(dim=-1, keepdim=True).clamp(min=1)
                 vectors = vectors.sum(dim=-2) / count

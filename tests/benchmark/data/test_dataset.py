@@ -1,11 +1,17 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
-from benchmark.data.dataset import build_dataset, encode_feature
+from benchmark.data.dataset import build_dataset
+from benchmark.data.encoding import encode_feature
+from benchmark.data.movielens import load_ml_100k
 from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureKind
 
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 STARS = Feature("stars", FeatureKind.CATEGORY, 2, labels=("1", "2"))
 TAGS = Feature("tags", FeatureKind.MULTI, 3, of_item=True, width=2, labels=("a", "b", "c"))
 EVENTS = pl.DataFrame(
@@ -33,12 +39,12 @@ def build(events=EVENTS, catalog=CATALOG, features=(STARS, TAGS)):
 
 def test_sorted_by_time_and_ties_stay_in_file_order():
     data = build()
-    assert data.users.external_ids == ("z", "y")
+    assert list(data.users.external_ids) == ["z", "y"]
     assert data.events.indptr.tolist() == [0, 4, 6]
     assert data.events.timestamps.tolist() == [1, 5, 5, 5, 9, 9]
     assert data.events.items.tolist() == [1, 3, 2, 4, 1, 2]
     assert data.events.columns["stars"].tolist() == [0, 1, 2, 1, 2, 2]
-    assert data.events.texts == ("t3", "t0", "", "t4", "t1", "t5")
+    assert list(data.events.written["text"]) == ["t3", "t0", "", "t4", "t1", "t5"]
 
 
 def test_tie_break_survives_many_ties():
@@ -115,3 +121,33 @@ def test_bad_frames_are_told_in_one_line(events, catalog, message):
 def test_more_values_than_declared():
     with pytest.raises(UserError, match="more than 2"):
         encode_feature("tiny", TAGS, pl.Series([["a", "b", "c"]]))
+
+
+def test_a_dictionary_of_columns_is_emptied_and_says_the_same():
+    columns = EVENTS.to_dict()
+    data = build(columns)
+    assert data.fingerprint == build().fingerprint
+    assert columns == {}
+    assert len(EVENTS.columns) == 5
+
+
+@pytest.mark.parametrize("kind", [pl.Int8, pl.Int64, pl.UInt32, pl.String])
+def test_whole_numbers_as_ids_are_what_they_say(kind):
+    numbers = pl.col("item").str.slice(1).cast(kind)
+    data = build(EVENTS.with_columns(numbers), CATALOG.with_columns(numbers))
+    expected = build(
+        EVENTS.with_columns(numbers.cast(pl.String)), CATALOG.with_columns(numbers.cast(pl.String))
+    )
+    assert data.fingerprint == expected.fingerprint
+    assert list(data.catalog.items.external_ids) == ["1", "2", "3", "4", "5"]
+
+
+def test_published_records_are_of_the_data_as_it_is_read_now():
+    pytest.importorskip("recbole")
+    records = [json.loads(path.read_text()) for path in sorted(REFERENCE.rglob("*.json"))]
+    said = {
+        record["dataset"]["fingerprint"]
+        for record in records
+        if isinstance(record.get("dataset"), dict) and record["dataset"]["name"] == "ml-100k"
+    }
+    assert said == {load_ml_100k().fingerprint}

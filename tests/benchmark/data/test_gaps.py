@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmark.data.dataset import build_dataset, encode_feature
+from benchmark.data.dataset import build_dataset
+from benchmark.data.encoding import encode_feature
 from benchmark.data.gaps import GAP_FEATURE, gap_column
 from benchmark.data.leaks import find_leaks
 from benchmark.data.splits import split_last

@@ -1,13 +1,18 @@
 import hashlib
 from dataclasses import replace
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 
+from benchmark.data.division import Need, shared_split
 from benchmark.data.histories import latest_events
 from benchmark.data.leaks import find_leaks
-from benchmark.data.splits import split_last
+from benchmark.data.splits import split_cold_items, split_global_time, split_last
+from benchmark.data.splits_config import ColdItemsSettings, GlobalTimeSettings
 from benchmark.errors import UserError
+from benchmark.schema import TEXT
+from benchmark.texts import Texts
 from tests.world import randomise_tests, small_world
 
 
@@ -37,9 +42,7 @@ def test_a_planted_validation_target_is_found(world, world_split):
     stops = world.events.indptr[1:] - 2
     stops[3] += 1
     leaky = with_training(world_split, world.events.truncated(stops))
-    assert find_leaks(world, leaky) == [
-        "training: user 4 learns the validation target or later events"
-    ]
+    assert find_leaks(world, leaky) == ["training: user 4 learns a target or later events"]
 
 
 def test_planted_test_targets_are_found(world, world_split):
@@ -54,12 +57,128 @@ def test_a_training_log_that_still_holds_later_events_is_found(world, world_spli
     assert any("view" in finding for finding in find_leaks(world, leaky))
 
 
-def test_a_history_that_holds_its_target_is_found(world, world_split):
-    test = world_split.test
-    leaky = replace(world_split, test=replace(test, stops=test.stops + 0, starts=test.starts + 1))
-    assert any("not how their events begin" in finding for finding in find_leaks(world, leaky))
+def test_validation_that_asks_for_test_targets_is_found(world, world_split):
     swapped = replace(world_split, validation=world_split.test)
-    assert any("not the event before" in finding for finding in find_leaks(world, swapped))
+    findings = find_leaks(world, swapped)
+    assert sum("validation is not before test" in finding for finding in findings) == len(
+        world_split.test
+    )
+
+
+def test_a_history_of_somebody_else_is_found(world, world_split):
+    test = world_split.test
+    other = replace(test, starts=np.roll(test.starts, 1), stops=np.roll(test.stops, 1),
+                    ends=np.roll(test.ends, 1))  # fmt: skip
+    findings = find_leaks(world, replace(world_split, test=other))
+    assert len([f for f in findings if "is not what they did" in f]) >= len(test) - 1
+
+
+@pytest.mark.parametrize("need", [Need(), Need(block=3), Need(field=TEXT)])
+@pytest.mark.parametrize("divide", [split_last, split_global_time, split_cold_items])
+def test_no_split_leaks(divide, need):
+    world = spread_world()
+    split = divide(world, need)
+    assert find_leaks(world, split) == []
+    assert np.all(split.test.ends - split.test.stops == need.block)
+    if need.field:
+        assert all(split.test.log.written[TEXT][stop] for stop in split.test.stops)
+    later = world.events.only(np.ones(world.events.num_events, dtype=bool))
+    assert find_leaks(world, with_training(split, later)) != []
+
+
+def spread_world():
+    """Users who begin at different times and do not always write."""
+    world = small_world(short_users=9, tied=0.2)
+    log = world.events
+    texts = [text if n % 3 else "" for n, text in enumerate(log.written[TEXT])]
+    begins = np.repeat(log.timestamps[log.indptr[:-1]], log.lengths)
+    times = begins + (log.timestamps - begins) * 3000  # months, not hours
+    written = {TEXT: Texts.of(texts)}
+    return replace(world, events=replace(log, written=written, timestamps=times))
+
+
+def test_global_time_trains_strictly_before_its_date():
+    world = spread_world()
+    days = np.unique(world.events.timestamps // 86_400)
+    first, second = (date.fromtimestamp(0) + timedelta(days=int(days[k])) for k in (-160, -80))
+    settings = GlobalTimeSettings(validation_from=first, test_from=second)
+    split = split_global_time(world, Need(), settings)
+    log = world.events
+    begin, middle = (int((day - date(1970, 1, 1)).days) * 86_400 for day in (first, second))
+    assert split.train.events.timestamps.max() < begin
+    assert split.train.events.num_events == (log.timestamps < begin).sum()
+    times = split.validation.log.timestamps[split.validation.stops]
+    assert np.all((times >= begin) & (times < middle))
+    assert np.all(split.test.log.timestamps[split.test.stops] >= middle)
+    # Each target is the user's first event from the date on, and who is cold is counted.
+    owner = np.repeat(np.arange(log.num_users), log.lengths)
+    late, early = log.timestamps >= middle, log.timestamps < middle
+    asked = set(owner[late]) & set(owner[early])
+    assert {user - 1 for user in split.test.users} == asked
+    assert split.facts["test_users_cold"] == len(set(owner[late]) - set(owner[early]))
+    for n, user in enumerate(split.test.users):
+        own = slice(log.indptr[user - 1], log.indptr[user])
+        firsts = log.items[own][log.timestamps[own] >= middle]
+        assert split.test.targets[n] == firsts[0]
+    assert not split.leak
+    assert split_last(world).leak
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"validation_from": date(1971, 1, 1), "test_from": date(1972, 1, 1)},
+        {"validation_from": date(2035, 1, 1), "test_from": date(2036, 1, 1)},
+    ],
+)
+def test_dates_that_leave_nobody_are_the_users_error(settings):
+    with pytest.raises(UserError, match="choose other dates"):
+        split_global_time(spread_world(), Need(), GlobalTimeSettings(**settings))
+
+
+def test_cold_items_are_met_nowhere_but_as_targets():
+    world = spread_world()
+    split = split_cold_items(world, Need(), ColdItemsSettings(share=0.2, seed=3))
+    cold = set(range(1, len(world.catalog) + 1)) - set(split.train.events.items.tolist())
+    assert len(cold) >= round(0.2 * len(np.unique(world.events.items)))
+    assert split.facts["items_cold"] == round(0.2 * len(np.unique(world.events.items)))
+    for examples in (split.validation, split.test):
+        for begin, stop in zip(examples.starts, examples.stops, strict=True):
+            assert not cold & set(examples.log.items[begin:stop].tolist())
+        groups = examples.groups
+        assert np.array_equal(groups["cold"], np.isin(examples.targets, list(cold)))
+        assert np.array_equal(groups["cold"], ~groups["warm"])
+        assert 0 < groups["cold"].sum() < len(examples)
+    # Their text stays, and another seed chooses others.
+    assert list(split.train.catalog.texts) == list(world.catalog.texts)
+    other = split_cold_items(world, Need(), ColdItemsSettings(share=0.2, seed=4))
+    assert other.target_hash == split.target_hash or other.train.fingerprint != (
+        split.train.fingerprint
+    )
+
+
+def test_what_tasks_share_ends_before_the_targets_of_all():
+    world = spread_world()
+    splits = {"next": split_last(world), "block": split_last(world, Need(block=3)),
+              "text": split_last(world, Need(field=TEXT))}  # fmt: skip
+    shared = shared_split(world, splits)
+    for split in splits.values():
+        assert np.all(~shared.kept | split.kept)
+    # It asks for nothing that a task has as test target.
+    tested = {}
+    for split in splits.values():
+        test = split.test
+        for n, user in enumerate(test.users.tolist()):
+            before = world.events.indptr[user] - world.events.indptr[user - 1]
+            behind = before - (test.stops[n] - test.starts[n])
+            tested.setdefault(user, []).append(behind)
+    for n, user in enumerate(shared.validation.users.tolist()):
+        place = shared.validation.stops[n] - shared.validation.starts[n]
+        behind = world.events.lengths[user - 1] - place
+        assert all(behind > own for own in tested.get(user, [])), user
+    alone = shared_split(world, {"next": splits["next"]})
+    assert alone.train.fingerprint == splits["next"].train.fingerprint
+    assert np.array_equal(alone.validation.targets, splits["next"].validation.targets)
 
 
 def test_other_values_in_training_are_found(world, world_split):
@@ -67,7 +186,8 @@ def test_other_values_in_training_are_found(world, world_split):
     other = {**train.columns, "rating": train.columns["rating"][::-1].copy()}
     leaky = with_training(world_split, replace(train, columns=other))
     assert any(finding.startswith("training") for finding in find_leaks(world, leaky))
-    told = replace(train, texts=("told in advance", *train.texts[1:]))
+    texts = Texts.of(["told in advance", *train.written[TEXT][1:]])
+    told = replace(train, written={TEXT: texts})
     assert len(find_leaks(world, with_training(world_split, told))) == 1
 
 
@@ -79,7 +199,7 @@ def test_training_and_validation_do_not_know_the_tests(world, world_split):
     for part in ("train", "validation"):
         ours, theirs = getattr(world_split, part), getattr(other, part)
         ours, theirs = (ours.events, theirs.events) if part == "train" else (ours.log, theirs.log)
-        assert ours.texts == theirs.texts
+        assert ours.written == theirs.written
         for name, column in ours.columns.items():
             assert np.array_equal(column, theirs.columns[name])
             assert not np.shares_memory(column, world.events.columns[name])

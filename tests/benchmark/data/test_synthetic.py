@@ -34,11 +34,11 @@ def test_titles_are_readable_and_unique():
 
 def test_event_text_depends_on_user_and_item(world):
     log = world.events
-    moods = [text.split()[-1] for text in log.texts]
+    moods = [text.split()[-1] for text in log.written["text"]]
     for row in range(log.num_users):
         assert len(set(moods[log.indptr[row] : log.indptr[row + 1]])) == 1
     assert len(set(moods)) > 1
-    genres = {text.split()[2] for text in log.texts}
+    genres = {text.split()[2] for text in log.written["text"]}
     assert len(genres) > 1
 
 

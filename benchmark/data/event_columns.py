@@ -1,0 +1,84 @@
+"""Events as a frame has them, turned into the flat arrays of a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from benchmark.data.encoding import count, encode_feature, encode_ids, number_in_order, texts_of
+from benchmark.data.ordering import ascending_pairs, meets_again, time_order
+from benchmark.data.parallel import side_by_side
+from benchmark.schema import ITEM, SUMMARY, TEXT, TIMESTAMP, USER, Feature, IdMap
+from benchmark.texts import Texts
+
+
+@dataclass(frozen=True)
+class Events:
+    """Events by user in the order in which the file first names them, then by time.
+
+    Attributes:
+        users: External user ids.
+        indptr: See `EventLog`, as the next three.
+        columns: The item and the features.
+        timestamps: Seconds.
+        written: What users wrote, by field.
+        has_repeats: True where some user meets an item twice.
+    """
+
+    users: IdMap
+    indptr: np.ndarray
+    columns: dict[str, np.ndarray]
+    timestamps: np.ndarray
+    written: dict[str, Texts]
+    has_repeats: bool
+
+
+def sort_events(
+    name: str, rows: dict[str, pl.Series], items: pl.Series, features: Sequence[Feature]
+) -> Events:
+    """Encodes and sorts events. What is no longer needed is let go on the way.
+
+    Args:
+        name: The data set, for errors.
+        rows: Columns `user`, `item`, `timestamp`, the features, maybe `text` and `summary`, in
+            file order. They are taken out of the dictionary.
+        items: Ids of the catalogue.
+        features: Those that every event has of its own.
+
+    Raises:
+        UserError: A value is not declared.
+    """
+    users, user_codes = number_in_order(rows.pop(USER))
+    timestamps = rows.pop(TIMESTAMP).cast(pl.Int64).to_numpy()
+    columns: dict[str, np.ndarray] = {}
+
+    def encode_items() -> None:
+        columns[ITEM] = encode_ids(name, ITEM, rows.pop(ITEM), items)
+
+    def encode_own(feature: Feature) -> None:
+        columns[feature.name] = encode_feature(name, feature, rows.pop(feature.name))
+
+    tasks: list[Callable[[], None]] = [encode_items]
+    tasks += [partial(encode_own, feature) for feature in features]
+    side_by_side(tasks)
+    never_again = ascending_pairs(user_codes, columns[ITEM])
+    order = time_order(user_codes, timestamps)
+    indptr = np.cumsum(count(user_codes, len(users)))
+    del user_codes
+
+    def put_in_order(column: str) -> None:
+        columns[column] = columns[column][order]
+
+    names = [ITEM, *(feature.name for feature in features)]
+    side_by_side(partial(put_in_order, column) for column in names)
+    columns = {column: columns[column] for column in names}  # whichever was done first
+    timestamps = timestamps[order]
+    written = {
+        field: texts_of(rows.pop(field).gather(order)) for field in (TEXT, SUMMARY) if field in rows
+    }
+    has_repeats = not never_again and meets_again(columns[ITEM], indptr)
+    return Events(users, indptr, columns, timestamps, written, has_repeats)

@@ -1,0 +1,31 @@
+"""Two things at a time, for work that numpy, polars and hashlib do without Python's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""More would need as many times the memory for what is in between, and gain little."""
+
+
+_END = object()
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items in order; the next one is made while the latest is worked on."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        upcoming = pool.submit(next, iterator, _END)
+        while (item := upcoming.result()) is not _END:
+            upcoming = pool.submit(next, iterator, _END)
+            yield cast("T", item)
+
+
+def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
+    """What each task gives, in their order; of several errors the first task's is raised."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [done.result() for done in [pool.submit(task) for task in tasks]]

@@ -1,0 +1,72 @@
+"""What comes out when a method is asked: values a user, and their means with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from benchmark.data.division import Split
+from benchmark.data.histories import Examples
+from benchmark.metrics.significance import bootstrap_interval
+from benchmark.tasks.config import TaskSettings
+
+PARTS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out, example by example and on average.
+
+    Attributes:
+        examples: A row a user: `user`, what was asked and answered, and a column a metric; null
+            where a metric is not defined for the user.
+        metrics: Means over users; of a group of users under `metric/group`.
+        intervals: 95% bootstrap intervals of the means.
+        seconds: Wall-clock time of asking.
+    """
+
+    examples: pl.DataFrame
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    seconds: float
+
+
+def examples_of(split: Split, part: str) -> Examples:
+    """The examples of a part; ValueError where there is no such part."""
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {PARTS}, got {part!r}")
+    return split.test if part == "test" else split.validation
+
+
+def averaged(
+    values: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], settings: TaskSettings
+) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Means and intervals of metrics, over all users and over groups of them.
+
+    Args:
+        values: `[n]` values a metric; NaN = not defined for this user, who is left out.
+        groups: `BoolArray[n]` a group; one that holds nobody or everybody says nothing new.
+        settings: Of the bootstrap.
+
+    Returns:
+        Means, and 95% intervals, by `metric` and `metric/group`.
+    """
+    metrics: dict[str, float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    for metric, column in values.items():
+        defined = ~np.isnan(column)
+        parts = {metric: defined}
+        for group, inside in groups.items():
+            if inside.any() and not inside.all():
+                parts[f"{metric}/{group}"] = defined & inside
+        for name, chosen in parts.items():
+            if chosen.any():
+                own = column[chosen]
+                metrics[name] = float(own.mean())
+                intervals[name] = bootstrap_interval(
+                    own, samples=settings.bootstrap_samples, seed=settings.bootstrap_seed
+                )
+    return metrics, intervals
