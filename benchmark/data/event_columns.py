@@ -10,7 +10,13 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.encoding import count, encode_feature, encode_ids, number_in_order, texts_of
-from benchmark.data.ordering import ascending_pairs, meets_again, time_order
+from benchmark.data.ordering import (
+    ascending_pairs,
+    meets_again,
+    sort_in_place,
+    stand_together,
+    time_order,
+)
 from benchmark.data.parallel import side_by_side
 from benchmark.schema import ITEM, SUMMARY, TEXT, TIMESTAMP, USER, Feature, IdMap
 from benchmark.texts import Texts
@@ -53,7 +59,7 @@ def sort_events(
         UserError: A value is not declared.
     """
     users, user_codes = number_in_order(rows.pop(USER))
-    timestamps = rows.pop(TIMESTAMP).cast(pl.Int64).to_numpy()
+    timestamps = rows.pop(TIMESTAMP).cast(pl.Int64).to_numpy(writable=True)
     columns: dict[str, np.ndarray] = {}
 
     def encode_items() -> None:
@@ -66,19 +72,18 @@ def sort_events(
     tasks += [partial(encode_own, feature) for feature in features]
     side_by_side(tasks)
     never_again = ascending_pairs(user_codes, columns[ITEM])
-    order = time_order(user_codes, timestamps)
     indptr = np.cumsum(count(user_codes, len(users)))
-    del user_codes
-
-    def put_in_order(column: str) -> None:
-        columns[column] = columns[column][order]
-
-    names = [ITEM, *(feature.name for feature in features)]
-    side_by_side(partial(put_in_order, column) for column in names)
-    columns = {column: columns[column] for column in names}  # whichever was done first
-    timestamps = timestamps[order]
-    written = {
-        field: texts_of(rows.pop(field).gather(order)) for field in (TEXT, SUMMARY) if field in rows
-    }
+    fields = [field for field in (TEXT, SUMMARY) if field in rows]
+    written = {}
+    if not fields and stand_together(user_codes):
+        # New memory is dear beside a sort, and most large files need none.
+        sort_in_place(user_codes, timestamps, columns.values())
+    else:
+        order = time_order(user_codes, timestamps)
+        timestamps = timestamps[order]
+        for column in columns:
+            columns[column] = columns[column][order]
+        written = {field: texts_of(rows.pop(field).gather(order)) for field in fields}
+    columns = {name: columns[name] for name in (ITEM, *(feature.name for feature in features))}
     has_repeats = not never_again and meets_again(columns[ITEM], indptr)
     return Events(users, indptr, columns, timestamps, written, has_repeats)

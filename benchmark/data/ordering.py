@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
@@ -19,20 +19,8 @@ def time_order(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
         users: `[events]`, small whole numbers from 0.
         timestamps: `[events]`.
     """
-    if all(np.all(users[rows][:-1] <= users[rows][1:]) for rows in pieces(len(users), overlap=1)):
-        # Users already stand together: each piece is sorted where it is.
-        order = np.empty(len(users), dtype=np.int64)
-
-        def sort_piece(rows: slice) -> None:
-            order[rows] = _time_order(users[rows], timestamps[rows])
-            order[rows] += rows.start
-
-        side_by_side(partial(sort_piece, rows) for rows in _whole_users(users))
-        return order
-    return _time_order(users, timestamps)
-
-
-def _time_order(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+    if not len(users):
+        return np.empty(0, dtype=np.int64)
     first, last = int(timestamps.min()), int(timestamps.max())
     span = last - first + 1
     if (int(users.max()) + 1) * span >= 2**63:
@@ -42,6 +30,31 @@ def _time_order(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
     for rows in pieces(len(key)):
         key[rows] += timestamps[rows] - first
     return np.argsort(key, kind="stable")
+
+
+def stand_together(users: np.ndarray) -> bool:
+    """Whether events are by user already, users in ascending order."""
+    return all(
+        np.all(users[rows][:-1] <= users[rows][1:]) for rows in pieces(len(users), overlap=1)
+    )
+
+
+def sort_in_place(users: np.ndarray, timestamps: np.ndarray, columns: Iterable[np.ndarray]) -> None:
+    """As `time_order`, for users who stand together: columns are sorted a few users at a time.
+
+    Args:
+        users: `[events]`, ascending.
+        timestamps: `[events]`; is sorted too.
+        columns: `[events]` each.
+    """
+    sorted_too = [*columns, timestamps]
+
+    def sort_piece(rows: slice) -> None:
+        order = time_order(users[rows], timestamps[rows])
+        for column in sorted_too:
+            column[rows] = column[rows][order]
+
+    side_by_side(partial(sort_piece, rows) for rows in _whole_users(users))
 
 
 def _whole_users(users: np.ndarray) -> Iterator[slice]:

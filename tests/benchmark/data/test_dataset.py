@@ -142,6 +142,15 @@ def test_whole_numbers_as_ids_are_what_they_say(kind):
     assert list(data.catalog.items.external_ids) == ["1", "2", "3", "4", "5"]
 
 
+def test_a_file_by_user_is_sorted_as_any_other_and_stays_as_it_was():
+    by_user = EVENTS.drop("text").sort("user", descending=True, maintain_order=True)
+    before = by_user.clone()
+    data = build(by_user)
+    assert data.fingerprint == build(EVENTS.drop("text")).fingerprint
+    assert by_user.equals(before)
+    assert before["timestamp"].to_list() == [5, 5, 1, 5, 9, 9]
+
+
 def test_published_records_are_of_the_data_as_it_is_read_now():
     pytest.importorskip("recbole")
     records = [json.loads(path.read_text()) for path in sorted(REFERENCE.rglob("*.json"))]

@@ -18,7 +18,15 @@ from benchmark.data.encoding import (
     texts_of,
 )
 from benchmark.data.gaps import gap_column
-from benchmark.data.ordering import gap_buckets, meets_again, time_order, user_pieces
+from benchmark.data.ordering import (
+    ascending_pairs,
+    gap_buckets,
+    meets_again,
+    sort_in_place,
+    stand_together,
+    time_order,
+    user_pieces,
+)
 from benchmark.errors import UserError
 
 TYPES = st.sampled_from([pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.String, pl.Float32, pl.Float64])
@@ -113,17 +121,49 @@ def test_counted_in_pieces_as_at_once(codes, size):
 EVENTS = st.lists(st.tuples(st.integers(1, 5), st.integers(-(2**40), 2**40)), max_size=60)
 
 
-@settings(deadline=None, max_examples=200)
-@given(EVENTS, st.sampled_from([1, 2**38, 2**60]), SMALL_PIECES)
-def test_the_order_is_that_of_a_stable_sort(events, coarse, size):
+def rows_of(events, coarse):
     """Coarse times make ties; a span of many bits takes the other way of sorting."""
     rows = [(user, time // coarse if coarse < 2**60 else time * 2**20) for user, time in events]
     users = np.array([user for user, _ in rows], dtype=np.int32)
-    times = np.array([time for _, time in rows], dtype=np.int64)
+    return rows, users, np.array([time for _, time in rows], dtype=np.int64)
+
+
+COARSE = st.sampled_from([1, 2**38, 2**60])
+
+
+@settings(deadline=None, max_examples=200)
+@given(EVENTS, COARSE, SMALL_PIECES)
+def test_the_order_is_that_of_a_stable_sort(events, coarse, size):
+    rows, users, times = rows_of(events, coarse)
     first, second = cut(size)
     with first, second:
         order = time_order(users, times)
+        assert stand_together(users) == (users.tolist() == sorted(users.tolist()))
     assert order.tolist() == sorted(range(len(rows)), key=rows.__getitem__)
+
+
+@settings(deadline=None, max_examples=200)
+@given(EVENTS, COARSE, SMALL_PIECES)
+def test_users_who_stand_together_are_sorted_where_they_are(events, coarse, size):
+    rows, users, times = rows_of(sorted(events, key=lambda event: event[0]), coarse)
+    places, wide = np.arange(len(rows)), np.arange(2 * len(rows)).reshape(-1, 2)
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    expected = times[order].tolist()
+    first, second = cut(size)
+    with first, second:
+        sort_in_place(users, times, [places, wide])
+    assert places.tolist() == order
+    assert wide[:, 0].tolist() == [2 * place for place in order]
+    assert times.tolist() == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.tuples(st.integers(1, 4), st.integers(1, 4)), max_size=12), SMALL_PIECES)
+def test_pairs_that_ascend_never_come_twice(pairs, size):
+    users, items = (np.array([pair[side] for pair in pairs], dtype=np.int32) for side in (0, 1))
+    first, second = cut(size)
+    with first, second:
+        assert ascending_pairs(users, items) == (pairs == sorted(set(pairs)))
 
 
 @settings(deadline=None, max_examples=200)
