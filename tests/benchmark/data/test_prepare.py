@@ -22,6 +22,7 @@ from benchmark.data.raw import PrepareSettings
 from benchmark.data.store import open_dataset
 from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
+from tests.benchmark.data import csv_reader
 from tests.benchmark.data.csv_reader import ENTRY, calls, prepare_csv, write_source
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +115,25 @@ def test_nothing_is_done_where_nothing_changed(source):
     assert calls(source) == 1
     assert not prepare_csv(source, force=True).skipped
     assert calls(source) == 2
+
+
+def test_a_file_that_is_not_read_may_change_but_not_come_or_go(source):
+    (source / "notes.txt").write_text("a")
+    prepare_csv(source)
+    (source / "notes.txt").write_text("b, and longer")
+    assert prepare_csv(source).skipped
+    (source / "notes.txt").unlink()
+    assert not prepare_csv(source).skipped
+
+
+def test_every_file_counts_where_a_reader_says_nothing(source, monkeypatch):
+    monkeypatch.setattr(csv_reader, "note_read", lambda path: None)
+    (source / "notes.txt").write_text("a")
+    prepare_csv(source)
+    names = [file.name for file in read_manifest("csv").source_files]
+    assert names == ["events.csv", "items.csv", "notes.txt"]
+    (source / "notes.txt").write_text("b")
+    assert not prepare_csv(source).skipped
 
 
 def test_a_copy_of_the_same_files_is_no_change(source):
