@@ -5,7 +5,7 @@ Nothing heavy is imported here: an entry is a string that is imported when it is
 
 from __future__ import annotations
 
-from benchmark.data.review_publishers import REVIEWS
+from benchmark.data.readers.review_publishers import REVIEWS
 from benchmark.entries import DatasetEntry
 from benchmark.registry import Registry
 
@@ -16,7 +16,7 @@ DATASETS: Registry[DatasetEntry] = Registry("data set")
 DATASETS.add(
     "ml-100k",
     DatasetEntry(
-        "benchmark.data.movielens:load_ml_100k",
+        "benchmark.data.readers.movielens:load_ml_100k",
         "MovieLens-100K, as the recbole package carries it",
         requires=("recbole",),
         install=INSTALL_RECBOLE,
@@ -26,7 +26,7 @@ DATASETS.add(
 DATASETS.add(
     "synthetic",
     DatasetEntry(
-        "benchmark.data.synthetic:load_synthetic",
+        "benchmark.data.made_up.synthetic:load_synthetic",
         "a made-up world with a planted preference",
         embedded=True,
     ),
@@ -52,7 +52,7 @@ for _name, (_summary, _md5) in _MOVIELENS.items():
     DATASETS.add(
         _name,
         DatasetEntry(
-            "benchmark.data.movielens_files:read_movielens",
+            "benchmark.data.readers.movielens_files:read_movielens",
             _summary,
             urls=(f"{_GROUPLENS}/{_name}.zip",),
             checksums=(f"md5:{_md5}" if _md5 else "",),
@@ -67,7 +67,7 @@ for _name, (_summary, _licence, _urls, _citation) in REVIEWS.items():
     DATASETS.add(
         f"{_name}/*",
         DatasetEntry(
-            f"benchmark.data.{_module}:read_{_module}",
+            f"benchmark.data.readers.{_module}:read_{_module}",
             _summary,
             part="state" if _name == "google-local" else "category",
             urls=_urls,
@@ -78,7 +78,7 @@ for _name, (_summary, _licence, _urls, _citation) in REVIEWS.items():
 DATASETS.add(
     "own/*",
     DatasetEntry(
-        "benchmark.data.own:read_own",
+        "benchmark.data.readers.own:read_own",
         "your own file of interactions (CSV, Parquet, JSON lines), with a columns.yaml",
         part="name",
         licence="yours",

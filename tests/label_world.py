@@ -14,8 +14,8 @@ import torch
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split, shared_split
+from benchmark.data.made_up.synthetic import SyntheticSettings, make_world
 from benchmark.data.splits import split_last
-from benchmark.data.synthetic import SyntheticSettings, make_world
 from benchmark.protocols import FitContext, Shared
 from benchmark.registrations import METHODS
 from benchmark.registry import load

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.archives import open_member
+from benchmark.data.files.archives import open_member
 from benchmark.data.raw import PrepareSettings, Raw
 from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError

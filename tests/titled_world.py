@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from benchmark.data.dataset import Dataset, build_dataset
-from benchmark.data.synthetic import make_titles
+from benchmark.data.made_up.synthetic import make_titles
 
 PLACES = (
     "Harbour", "Desert", "Forest", "Palace", "Prison", "Island", "Mountain", "Village", "River",

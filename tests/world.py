@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from benchmark.data.dataset import Dataset, fingerprint
-from benchmark.data.synthetic import SyntheticSettings, make_world
+from benchmark.data.made_up.synthetic import SyntheticSettings, make_world
 from benchmark.schema import ITEM
 from benchmark.texts import Texts
 from benchmark.types import Candidates, HistoryBatch, Ranking, rank_scores

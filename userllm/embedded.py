@@ -154,8 +154,14 @@ def _stage(
         while True:
             chosen = next(passes)
             order = chosen[rng.permutation(shown)]
-            for begin in range(0, len(order), settings.batch_size):
-                rows = [lines[i] for i in order[begin : begin + settings.batch_size]]
+            groups = [
+                order[begin : begin + settings.batch_size]
+                for begin in range(0, len(order), settings.batch_size)
+            ]
+            if written:  # of very different lengths, unlike titles: most of a batch were filler
+                groups = _by_length(order, [len(line) for line in lines], settings.batch_size, rng)
+            for group in groups:
+                rows = [lines[i] for i in group]
                 yield nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1)
 
     return Stage(
@@ -166,6 +172,22 @@ def _stage(
         targets_per_step=0,
         optimizer=settings.optimizer,
     )
+
+
+def _by_length(
+    order: np.ndarray, lengths: Sequence[int], size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Batches of lines of about the same length, in random order.
+
+    Args:
+        order: `[n]` lines, shuffled, which settles who stands beside whom among equals.
+        lengths: Tokens of every line.
+        size: Lines in a batch.
+        rng: Source of the batches' order.
+    """
+    ordered = order[np.argsort([lengths[i] for i in order], kind="stable")]
+    batches = [ordered[begin : begin + size] for begin in range(0, len(ordered), size)]
+    return [batches[place] for place in rng.permutation(len(batches))]
 
 
 def _encoded(tokenizer: Any, texts: Sequence[str]) -> list[Tensor]:

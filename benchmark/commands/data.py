@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from benchmark.data.ready import download_folder, how_to_prepare, sizes
+from benchmark.data.store.ready import download_folder, how_to_prepare, sizes
 from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError
 from benchmark.tables import Tables, default_tables, why_unavailable
 
 if TYPE_CHECKING:
-    from benchmark.data.prepare import Prepared
     from benchmark.data.raw import PrepareSettings
+    from benchmark.data.store.prepare import Prepared
 
 OWN = "own/"
 
@@ -58,7 +58,7 @@ def _prepare(name: str, entry: DatasetEntry, options: PrepareOptions) -> Prepare
     if not source.exists():
         raise UserError(f"--from: there is no file or folder {str(source)!r}")
     settings = _settings(name, options)
-    from benchmark.data.prepare import prepare
+    from benchmark.data.store.prepare import prepare
 
     return prepare(name, entry, source, settings, force=options.force)
 
@@ -70,7 +70,7 @@ def _check_entry(name: str, entry: DatasetEntry) -> None:
 
 
 def _downloaded(name: str, entry: DatasetEntry) -> Path:
-    from benchmark.data.download import downloaded, remotes
+    from benchmark.data.store.download import downloaded, remotes
 
     found = downloaded(name, entry)
     if found is not None:
@@ -95,7 +95,7 @@ def _settings(name: str, options: PrepareOptions) -> PrepareSettings:
     given = {key: value for key, value in options.given.items() if value is not None}
     model: type[PrepareSettings] = PrepareSettings
     if name.startswith(OWN):
-        from benchmark.data.own import OwnSettings
+        from benchmark.data.readers.own import OwnSettings
 
         model = OwnSettings
         if options.columns is not None:
@@ -135,7 +135,7 @@ def download_command(
     """
     entry = (tables or default_tables()).dataset(name)
     _check_entry(name, entry)
-    from benchmark.data.download import download, remotes
+    from benchmark.data.store.download import download, remotes
 
     files = remotes(name, entry)
     _acknowledge(name, entry, accepted)
@@ -203,9 +203,9 @@ def info_command(name: str, as_json: bool, tables: Tables | None) -> None:
     """
     entry = (tables or default_tables()).dataset(name)
     _check_entry(name, entry)
-    from benchmark.data.info import describe_dataset, lines
     from benchmark.data.opening import load_dataset
-    from benchmark.data.store import read_manifest
+    from benchmark.data.store.info import describe_dataset, lines
+    from benchmark.data.store.store import read_manifest
 
     dataset = load_dataset(name, entry)
     found = describe_dataset(dataset, None if entry.embedded else read_manifest(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from benchmark.data.ready import Ready, how_to_prepare, ready, ready_members
+from benchmark.data.store.ready import Ready, how_to_prepare, ready, ready_members
 from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError, unknown
 from benchmark.registry import Registry

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import cast
 
 from benchmark.data.dataset import Dataset
-from benchmark.data.manifest import read_manifest
-from benchmark.data.ready import how_to_prepare
-from benchmark.data.store import open_dataset
+from benchmark.data.store.manifest import read_manifest
+from benchmark.data.store.ready import how_to_prepare
+from benchmark.data.store.store import open_dataset
 from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError
 from benchmark.tables import why_unavailable

@@ -30,8 +30,8 @@ BATCH_SIZE = 64
 def ours(name: str, source: Path, out: Path) -> Callable[[], Mapping[str, Any]]:
     """`userllm-bench data prepare`, everything that it does."""
     os.environ["USERLLM_BENCH_HOME"] = str(out)
-    from benchmark.data.prepare import prepare
     from benchmark.data.raw import PrepareSettings
+    from benchmark.data.store.prepare import prepare
     from benchmark.tables import default_tables
 
     entry = default_tables().dataset(name)
@@ -87,8 +87,8 @@ def with_recbole(_: str, source: Path, out: Path) -> Callable[[], Mapping[str, A
 def written(name: str, source: Path, out: Path) -> Callable[[], Mapping[str, Any]]:
     """The files that the others read: a made-up world in a publisher's layout."""
     users, items, events = (int(count) for count in os.environ["PREPARE_WORLD"].split())
-    from benchmark.data.layouts import write_layout
-    from benchmark.data.synthetic import SyntheticSettings
+    from benchmark.data.made_up.layouts import write_layout
+    from benchmark.data.made_up.synthetic import SyntheticSettings
 
     settings = SyntheticSettings(users, items, (20, 2 * events // users - 20), bulk=True)
 

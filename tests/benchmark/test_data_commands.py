@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from benchmark.cli import main
-from benchmark.data import fetching
-from benchmark.data.store import open_dataset
+from benchmark.data.store import fetching
+from benchmark.data.store.store import open_dataset
 from benchmark.entries import DatasetEntry
 from tests.fakes import make_tables
 from tests.file_server import serving

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 
 from benchmark.config import read_config
-from benchmark.data.layouts import write_layout
-from benchmark.data.prepare import prepare
+from benchmark.data.made_up.layouts import write_layout
+from benchmark.data.made_up.synthetic import SyntheticSettings
 from benchmark.data.raw import PrepareSettings
-from benchmark.data.synthetic import SyntheticSettings
+from benchmark.data.store.prepare import prepare
 from benchmark.results import EXAMPLES, Row
 from benchmark.runner import run
 from benchmark.tables import Tables, default_tables

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.data.prepare import Prepared, prepare
 from benchmark.data.raw import PrepareSettings, Raw
-from benchmark.data.sources import note_read
+from benchmark.data.store.prepare import Prepared, prepare
+from benchmark.data.store.sources import note_read
 from benchmark.entries import DatasetEntry
 from benchmark.schema import Feature, FeatureKind
 
@@ -85,7 +85,7 @@ def prepare_csv(source: Path, name: str = "csv", *, force: bool = False) -> Prep
 
 def main() -> None:
     """For tests that need another process: `python -m ... SOURCE [kill|limit] [N]`."""
-    from benchmark.data import in_place, store
+    from benchmark.data.store import in_place, store
 
     how = sys.argv[2] if len(sys.argv) > 2 else ""
     if how == "kill-before-array":

@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.data.dataset import build_dataset
 from benchmark.data.encoding import encode_feature
-from benchmark.data.movielens import load_ml_100k
+from benchmark.data.readers.movielens import load_ml_100k
 from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureKind
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.movielens import INSTALL_RECBOLE
+from benchmark.data.readers.movielens import INSTALL_RECBOLE
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem
 from benchmark.types import rank_scores

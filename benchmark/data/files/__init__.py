@@ -1,0 +1,1 @@
+"""Archives, text and JSON lines, read without trusting them."""

@@ -1,0 +1,1 @@
+"""Made-up worlds, and their files in the layouts of real publishers."""

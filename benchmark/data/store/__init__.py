@@ -1,0 +1,1 @@
+"""Prepared data sets on disk: fetched, filtered, written as a whole, opened in place."""
