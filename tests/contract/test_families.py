@@ -26,11 +26,12 @@ TASKS = ("next_item", "favorite_genre", "review_generation")
 WORLD = SyntheticSettings(users=24, items=30, events=(12, 16), genres=4, seed=5)
 FAMILIES = {
     "ml-1m": ("ml-1m", TASKS[:2]),
-    "ml-latest-small": ("ml-20m", TASKS[:2]),
+    "ml-latest-small": ("ml-latest-small", TASKS[:2]),
     "amazon-2014/Toys": ("amazon-2014/Toys", TASKS),
     "amazon-2018/Toys": ("amazon-2018/Toys", TASKS),
     "amazon-2023/Toys": ("amazon-2023/Toys", TASKS),
     "google-local/Utopia": ("google-local/Utopia", TASKS),
+    "own/shop": ("own/shop", TASKS),
 }
 TINY = """\
 description: a trace of training
