@@ -49,7 +49,9 @@ def open_world(
         reason = task.unfit(dataset)
         if not reason:
             try:
-                splits[name] = divide(dataset, task.need)
+                split = divide(dataset, task.need)
+                task.goal(split.train)  # there must be something to learn from
+                splits[name] = split
             except UserError as error:
                 if len(tasks) == 1:
                     raise

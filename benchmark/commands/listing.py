@@ -111,7 +111,7 @@ def _settings(tables: Tables, name: str | None) -> list[tuple[str, str, str]]:
         sections = [name]
     else:
         own = (tables.section(method) for method in tables.methods)
-        sections = list(dict.fromkeys([*tables.tasks, *own, *tables.encoders]))
+        sections = list(dict.fromkeys([*tables.tasks, *own, *tables.encoders, *tables.splits]))
     return [
         (f"{section}.{field}", default, description)
         for section in sections

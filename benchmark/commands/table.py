@@ -149,8 +149,9 @@ def title(rows: Sequence[Row]) -> str:
     if record is None:
         return ""
     seen = "taken out" if record.protocol.seen == "exclude" else "left in"
+    of_items = f"seen items {seen}, " if record.task.name == "next_item" else ""
     return (
         f"{', '.join(dict.fromkeys(row.task for row in rows))} on {record.dataset.name}: "
-        f"{record.protocol.part} targets of {record.examples:,} users, seen items {seen}, "
+        f"{record.protocol.part} targets of {record.examples:,} users, {of_items}"
         f"preset {record.preset}"
     )

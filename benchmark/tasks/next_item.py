@@ -180,6 +180,7 @@ def tabulate(
             "candidates": pl.Series(answers.candidates, dtype=pl.Int64),
             "tied": pl.Series(examples.tied, dtype=pl.Boolean),
             **{name: pl.Series(column, dtype=pl.Float64) for name, column in values.items()},
+            **{name: pl.Series(group, dtype=pl.Boolean) for name, group in examples.groups.items()},
         }
     )
     return frame.with_columns(

@@ -114,7 +114,6 @@ def read_products(
         "titles that are debris": debris,
         "prices that are none": priceless,
         "items without metadata": len(known) - len(wanted),
-        "items without title": frame[TEXT].null_count(),
         "items without category": frame[CATEGORIES].null_count(),
     }
     counts = {**counts, **{reason: count for reason, count in found.items() if count}}

@@ -126,7 +126,6 @@ def read_items(table: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, dic
     titles = rows.group_by(ITEM).agg(pl.col(TEXT).drop_nulls().n_unique())[TEXT]
     found = {
         "items with several titles, the first kept": int((titles > 1).sum()),
-        "items without title": int((titles == 0).sum()) if columns.title is not None else 0,
     }
     # Rows of one item are no repetition here: every event has one.
     return first_known(rows)[0], {reason: count for reason, count in found.items() if count}

@@ -150,7 +150,7 @@ def test_titles_of_2018_that_are_debris(tmp_path):
         "B0": None, "B1": None, "B2": None, "B3": "Rock & Roll", "B4": None, "B5": None,
     }  # fmt: skip
     assert raw.counts["titles that are debris"] == 3
-    assert raw.counts["items without title"] == 5
+    assert raw.catalog["text"].null_count() == 5
     assert as_dataset(raw).catalog.texts[4] == "Rock & Roll"
 
 
