@@ -60,7 +60,7 @@ class EncoderBaseline(ABC, Generic[Model]):
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
         goal = label_goal(context.goals)
-        general = (data, context) if goal is None else context.for_sharing(data)
+        general = context.for_sharing(data)
         self.model = self.new_model(general[0], context.seed)
         stage = self.train(*general)
         if goal is None:

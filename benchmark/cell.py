@@ -98,7 +98,7 @@ class _Clock:
 
 def make_context(cell: Cell, world: World, task: Task, progress: RunProgress) -> FitContext:
     """What the method of a cell gets beside the data."""
-    shared = None if world.shared is None else _shared(world.shared, world)
+    shared = _shared(world.shared, world) if world.shared is not None and cell.shares else None
     asked = list(world.tasks.values()) if cell.serves_all else [task]
     return FitContext(
         seed=cell.seed,

@@ -248,6 +248,13 @@ def _check(config: RunConfig, tables: Tables) -> None:
     users = [n for n, e in tables.methods.items() if e.uses_llm or e.llm_setting]
     if config.llm is not None and not set(users) & set(chosen):
         raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
+    if config.multi_task:
+        serving = [name for name, entry in tables.methods.items() if entry.multi_task]
+        if len(config.task) < 2 or not set(serving) & set(chosen):
+            raise UserError(
+                "--multi-task needs several tasks and a method that one fit can serve them with: "
+                f"{', '.join(serving)}"
+            )
     for name in config.methods or ():
         able, why = tables.methods[name].capabilities, tables.methods[name].unavailable
         if not set(needed.values()) & set(able):

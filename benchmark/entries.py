@@ -75,6 +75,7 @@ class MethodEntry(Entry):
         uses_encoder: Whether it takes a user encoder that the harness builds. Its settings name
             an entry of `ENCODERS` (`encoder`) and say whether it is trained (`pretrained`).
         says_items: Whether it ranks items by saying their text.
+        shares: Whether stages of it serve other tasks of a run too (`FitContext.for_sharing`).
         multi_task: Whether one fit of it can serve several tasks (`--multi-task`).
     """
 
@@ -89,6 +90,7 @@ class MethodEntry(Entry):
     llm_setting: str = ""
     uses_encoder: bool = False
     says_items: bool = False
+    shares: bool = False
     multi_task: bool = False
 
 

@@ -132,6 +132,7 @@ class Cell:
         trained_on: What the method is fitted on: training of its split, or what several tasks
             share.
         serves_all: Whether its fit serves all tasks of the run.
+        shares: Whether stages of it serve other tasks of the run too.
     """
 
     task: Callable[[], Task]
@@ -151,6 +152,7 @@ class Cell:
     axes: Mapping[str, str] = field(default_factory=dict)
     encoder: ChosenEncoder | None = None
     serves_all: bool = False
+    shares: bool = False
 
     @property
     def title(self) -> str:

@@ -60,11 +60,15 @@ def open_world(
             unfit[name] = reason
     if not splits and len(tasks) > 1:
         raise UserError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
+    shared = None if set(splits) <= {NextItem.name} else shared_split(dataset, splits)
+    if config.multi_task and shared is not None:
+        for name in splits:
+            tasks[name].goal(shared.train)  # an error here comes before anything has run
     return World(
         dataset=dataset,
         splits=splits,
         unfit=unfit,
-        shared=None if set(splits) <= {NextItem.name} else shared_split(dataset, splits),
+        shared=shared,
         tasks={name: tasks[name] for name in splits},
         next_item=build_task(NextItem.name, tables, layers),
         split_name=config.split,
@@ -196,9 +200,14 @@ def make_cell(
     derived = _derived_features(world, named)
     if derived:
         special["derived"] = derived
-    if world.shared is not None:
+    shares = method_entry.shares and world.shared is not None
+    if world.shared is not None and shares:
         shared, judge = world.shared, world.next_item.settings.model_dump(mode="json")
         special["shared"] = [shared.train.fingerprint, shared.target_hash, judge]
+    if task != NextItem.name:
+        special["label_feature"] = world.dataset.label_feature
+    if world.split_name != "last":  # what is trained on need not show in the targets
+        special["divided"] = [dict(world.split_settings), split.train.fingerprint]
     if serves_all:
         special["tasks"] = [
             [name, own.version, own.settings.model_dump(mode="json")]
@@ -240,6 +249,7 @@ def make_cell(
         split=split,
         trained_on=world.shared.train if serves_all and world.shared else split.train,
         serves_all=serves_all,
+        shares=shares,
         axes=variant.axes,
         encoder=encoder,
     )

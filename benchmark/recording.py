@@ -87,7 +87,7 @@ def make_record(
             seen=world.seen,
             tie_rule=task.tie_rule,
             history_length=getattr(method, "history_length", None),
-            shared_with=tuple(name for name in world.tasks if name != cell.task_name),
+            shared_with=tuple(n for n in world.tasks if cell.shares and n != cell.task_name),
             fitted_for=tuple(world.tasks) if cell.serves_all else (cell.task_name,),
         ),
         seed=cell.seed,

@@ -114,6 +114,7 @@ def _baseline(name: str) -> None:
             install=INSTALL_RECBOLE,
             in_default=True,
             uses_llm=name == "text_prompt",
+            shares=name != "popularity",
             says_items=name == "text_prompt",
         ),
     )
@@ -130,6 +131,7 @@ METHODS.add(
         capabilities=(RANKER, LABELS),
         in_default=True,
         llm_setting="item_text",
+        shares=True,
     ),
 )
 _baseline("bert4rec")
@@ -156,6 +158,7 @@ METHODS.add(
         capabilities=(LABELS, WRITER),
         baseline_for=(LABELS, WRITER),
         uses_llm=True,
+        shares=True,
     ),
 )
 for _name, _attribute, _summary in (
@@ -192,6 +195,7 @@ METHODS.add(
         in_default=True,
         uses_llm=True,
         uses_encoder=True,
+        shares=True,
         says_items=True,
         multi_task=True,
     ),
@@ -223,6 +227,7 @@ for _name, (_summary, _overrides) in _VARIANTS.items():
             capabilities=(RANKER,),
             uses_llm=True,
             uses_encoder=True,
+            shares=True,
             says_items=_overrides.get("loss") != "item_head",
         ),
     )

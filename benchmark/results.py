@@ -304,6 +304,7 @@ def comparison_group(record: RunRecord) -> str:
             protocol.seen,
             record.preset,
             *(f"{name}={value}" for name, value in asked(record).items()),
+            *([str(protocol.split_settings)] if protocol.split != "last" else []),
         ]
     )
 

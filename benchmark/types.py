@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -46,6 +47,18 @@ class Catalog:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @cached_property
+    def named(self) -> np.ndarray:
+        """`BoolArray[N + 1]`, True = the item's text is more than its id, which tells nothing.
+
+        Where every item's title is its id, ids are words, and all are named.
+        """
+        ids = self.items.external_ids
+        own = [text != name for text, name in zip(self.texts[1:], ids, strict=True)]
+        if self.text_source == TITLES and not any(own):
+            own = [True] * len(own)
+        return np.array([False, *own], dtype=bool) & (self.text_source != IDS)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import FeatureKind
-from benchmark.types import IDS, Catalog, Progress, StageReport
+from benchmark.types import Catalog, Progress, StageReport
 from userllm.config import LanguageModelSettings
 from userllm.embedded import embedded_language_model
 from userllm.llm import LanguageModel, load_language_model
@@ -25,10 +25,9 @@ def item_lines(catalog: Catalog, log: EventLog) -> list[str]:
 
     An id is no title: where the catalogue has nothing else, a line is left with the features.
     """
-    named = catalog.text_source != IDS
     lines = []
     for item in range(1, len(catalog) + 1):
-        parts = [catalog.texts[item] if named else ""]
+        parts = [catalog.texts[item] if catalog.named[item] else ""]
         for feature in log.schema:
             if feature.kind is FeatureKind.MULTI and feature.of_item and feature.labels:
                 values = catalog.columns[feature.name][item]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import ITEM, FeatureSchema
-from benchmark.types import IDS, TITLES, Catalog, Progress, StageReport
+from benchmark.types import IDS, Catalog, Progress, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.checkpoint import weights_digest
 from userllm.config import UserEncoderSettings
@@ -111,10 +110,6 @@ def text_lines(catalog: Catalog, schema: FeatureSchema, settings: UserEncoderSet
         raise UserError(
             "user_encoder.item_text=true: the items have no text to read, only ids; leave it off"
         )
-    if catalog.text_source != TITLES:  # where no review says anything of an item, its id stands
-        ids = catalog.items.external_ids
-        texts = ("" if t == i else t for t, i in zip(catalog.texts[1:], ids, strict=True))
-        catalog = replace(catalog, texts=("", *texts))
     return item_lines(catalog, _no_events(features_read(schema, settings)))
 
 

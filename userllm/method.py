@@ -117,7 +117,7 @@ class UserEncoderMethod:
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
         goal = label_goal(context.goals)
-        general = (data, context) if goal is None else context.for_sharing(data)
+        general = context.for_sharing(data)
         built = build_encoder(general[0], self.settings, general[1])
         assert isinstance(built.module, EventEncoder)
         self._encoder = built.module
@@ -197,6 +197,11 @@ class UserLLMMethod:
         assert isinstance(encoder, EventEncoder)
         self.history_length = encoder.history
         catalog, held_out = self._said(data, context)
+        if held_out is not None and getattr(encoder, "text", None) is not None:
+            raise UserError(
+                "user_llm.held_out measures text that nothing has read, and user_encoder.item_text "
+                "reads all of it: leave one of them off"
+            )
         lines = []
         if held_out is not None:
             lines = [

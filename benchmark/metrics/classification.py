@@ -13,7 +13,7 @@ def macro_f1(right: np.ndarray, said: np.ndarray) -> float:
     r"""Mean over labels of F1: every label weighs the same, however rare it is.
 
     $\mathrm{F1}_c = 2\,\mathrm{tp}_c / (\mathrm{right}_c + \mathrm{said}_c)$. The labels are those
-    that are right for somebody; one that is only said costs the others, but is no term of its own.
+    that are right for somebody or said of somebody, as in scikit-learn.
 
     Args:
         right: `[n]` the right label of each user.
@@ -24,8 +24,7 @@ def macro_f1(right: np.ndarray, said: np.ndarray) -> float:
     """
     if not len(right):
         raise ValueError("F1 needs at least one user")
-    labels = np.unique(right)
-    return float(f1_score(right, said, labels=labels, average="macro", zero_division=0))
+    return float(f1_score(right, said, average="macro", zero_division=0))
 
 
 def macro_f1_interval(
@@ -39,8 +38,8 @@ def macro_f1_interval(
     """Percentile bootstrap interval of `macro_f1` over users.
 
     Users are drawn with replacement, as many as there are, `samples` times; of each draw the
-    labels are those that are right for somebody in it. Only how often each pair of right and said
-    label is drawn matters, so that is drawn at once.
+    labels are those that are right for or said of somebody in it. Only how often each pair of
+    right and said label is drawn matters, so that is drawn at once.
 
     Args:
         right: `[n]`.
@@ -77,11 +76,11 @@ def _of_draws(pairs: np.ndarray, drawn: np.ndarray) -> np.ndarray:
         pairs: `[2, P]` distinct pairs of right and said label.
         drawn: `[S, P]` how often each was drawn.
     """
-    labels = np.unique(pairs[0])
+    labels = np.unique(pairs)
     is_right, is_said = (pair[:, None] == labels for pair in pairs)
     truth, guesses, hits = (
         drawn @ chosen.astype(np.float64) for chosen in (is_right, is_said, is_right & is_said)
     )
     f1 = 2 * hits / np.maximum(truth + guesses, 1)
-    occurs = truth > 0
+    occurs = truth + guesses > 0
     return np.asarray((f1 * occurs).sum(axis=1) / occurs.sum(axis=1))

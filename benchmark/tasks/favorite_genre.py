@@ -9,7 +9,7 @@ item once. Rules that hold for every row:
   history is all that stands before the held-out events, and nobody reads more of it than its
   latest `window` events.
 - Any of tied labels counts as right for recall. Users with tied labels are left out of macro-F1,
-  which has one term a label that is right for somebody.
+  which has one term a label that is right for or said of somebody.
 - Users whose events to be counted hold no label at all are left out; `users/unlabelled` is their
   share, `users/tied` that of tied labels among the others.
 - Equal scores are settled by the order of the labels: the one that stands first comes first.

@@ -167,6 +167,7 @@ class ReviewGeneration:
                 "output": texts,
                 "verbatim": verbatim,
                 **values,
+                **examples.groups,
             }
         )
         return Evaluation(table, metrics, intervals, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import overload
 
@@ -10,8 +11,8 @@ import polars as pl
 
 from benchmark.data.item_texts import WORDS
 from benchmark.events import EventLog
-from benchmark.schema import SUMMARY, TEXT
-from benchmark.types import IDS, SUMMARIES, Catalog
+from benchmark.schema import SUMMARY, TEXT, Feature, FeatureKind
+from benchmark.types import SUMMARIES, Catalog
 
 RATING = "rating"
 SEPARATOR = " | "
@@ -45,9 +46,9 @@ class Prompts(Sequence[str]):
         self._items = log.items[positions]
         self._untold = np.zeros(len(positions), dtype=bool) if untold is None else untold
         self._ratings: np.ndarray | None = None
-        if RATING in log.columns:
+        if RATING in log.columns and log.schema[RATING].kind is not FeatureKind.MULTI:
             self._ratings = log.columns[RATING][positions]
-            self._stars = ["", *map(_stars, log.schema[RATING].labels)]
+            self._stars = ratings_in_words(log.schema[RATING])
         self._ending = ENDINGS[field]
 
     def __len__(self) -> int:
@@ -72,19 +73,27 @@ class Prompts(Sequence[str]):
 
 def item_text(catalog: Catalog, item: int) -> str:
     """What is known of an item, "" where that is its id alone."""
-    text = catalog.texts[item]
-    source = catalog.text_source
-    only_id = source == IDS or (source == SUMMARIES and text == catalog.items.to_external(item))
-    return "" if only_id else text
+    return catalog.texts[item] if catalog.named[item] else ""
 
 
-def _stars(label: str) -> str:
+def ratings_in_words(feature: Feature) -> list[str]:
+    """What a prompt says of each value of a rating, 0 = unknown first."""
+    if feature.kind is FeatureKind.NUMBER:
+        edges = [f"{edge:g}" for edge in feature.edges]
+        between = [f"rating {low} to {high}" for low, high in itertools.pairwise(edges)]
+        return ["", f"rating below {edges[0]}", *between, f"rating {edges[-1]} or more"]
+    return ["", *map(_in_words, feature.labels)]
+
+
+def _in_words(label: str) -> str:
     number = label.removesuffix(".0")
+    if not number.replace(".", "", 1).isdecimal():
+        return f"rating {label}"
     return f"{number} star" if number == "1" else f"{number} stars"
 
 
 def tells_itself(catalog: Catalog, log: EventLog) -> np.ndarray:
-    """Which events an item's text is a quotation of, and of no other event: `BoolArray[events]`.
+    """Which events an item's text is a quotation of: `BoolArray[events]`.
 
     Where items are called by what a training review says of them, the prompt of that very review
     would give away what is to be written; a method would learn to copy it, and at a target there
@@ -101,6 +110,4 @@ def tells_itself(catalog: Catalog, log: EventLog) -> np.ndarray:
     said = pl.col("said").str.split(" ").list.eval(pl.element().filter(pl.element() != ""))
     called = pl.Series("called", catalog.texts).gather(rows["item"])
     rows = rows.with_columns(said.list.head(WORDS).list.join(" "), called)
-    rows = rows.with_columns(quoted=pl.col("said") == pl.col("called"))
-    alone = pl.col("quoted") & (pl.col("quoted").sum().over("item") == 1)
-    return rows.select(alone).to_series().to_numpy().astype(bool)
+    return rows.select(pl.col("said") == pl.col("called")).to_series().to_numpy().astype(bool)

@@ -223,3 +223,10 @@ def test_a_language_model_is_known_by_content(tmp_path):
     weights.write_bytes(b"two")
     second = llm_identity(str(tmp_path))
     assert first["sha256"] != second["sha256"]
+
+
+@pytest.mark.parametrize("options", [{"task": "next_item"}, {"methods": "popularity"}])
+def test_one_fit_for_several_tasks_needs_both(options):
+    options = {"task": "next_item,favorite_genre", "multi_task": True, **options}
+    with pytest.raises(UserError, match="several tasks and a method"):
+        read_config(None, options, default_tables())

@@ -13,6 +13,7 @@ from benchmark import host, planning
 from benchmark.config import read_config
 from benchmark.errors import UserError
 from benchmark.schema import GAP, FeatureSchema, number
+from benchmark.tables import default_tables
 from benchmark.variants import Variant
 from tests.fakes import make_tables
 
@@ -99,3 +100,51 @@ def test_buckets_of_a_derived_feature_count_where_it_is_read(cell_hash):
 
 def test_versions_name_our_own_source():
     assert host.package_versions()["userllm-bench"] == benchmark.__version__
+
+
+@pytest.fixture
+def real_cell(monkeypatch, tmp_path):
+    """A cell of the project's own tables over the small world."""
+    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path))
+    tables = replace(default_tables(), datasets=TABLES.datasets)
+
+    def real_cell(task="next_item", method="sasrec", change=lambda world: world, **options):
+        options = {"task": task, "dataset": "world", "methods": method, **options}
+        config = read_config(None, {**options, "out": tmp_path}, tables)
+        layers = configs.read_layers(config, tables)
+        world = change(planning.open_world(config, tables, layers, None, ""))
+        name = config.task[0]
+        return planning.make_cell(name, Variant(method), 0, config, tables, layers, world)
+
+    return real_cell
+
+
+def test_other_cold_items_make_other_cells(real_cell):
+    cells = [
+        real_cell(split="cold_items", set=[f"cold_items.{setting}"])
+        for setting in ("seed=0", "seed=1", "share=0.2")
+    ]
+    assert len({cell.config_hash for cell in cells}) == 3
+
+
+def test_another_label_makes_other_cells_of_labels_alone(real_cell):
+    def same(world):
+        return world
+
+    def relabelled(world):
+        return replace(world, dataset=replace(world.dataset, label_feature="other"))
+
+    settings = {"set": ["favorite_genre.horizon=3"]}
+    labels = [real_cell("favorite_genre", change=c, **settings) for c in (same, relabelled)]
+    items = [real_cell(change=change) for change in (same, relabelled)]
+    assert labels[0].config_hash != labels[1].config_hash
+    assert items[0].config_hash == items[1].config_hash
+
+
+def test_what_shares_nothing_is_the_same_cell_beside_other_tasks(real_cell):
+    both = {"task": "next_item,favorite_genre", "set": ["favorite_genre.horizon=3"]}
+    alone, beside = real_cell(method="popularity"), real_cell(method="popularity", **both)
+    assert alone.config_hash == beside.config_hash
+    cell = real_cell(method="sasrec", **both)
+    assert cell.config_hash != real_cell(method="sasrec").config_hash
+    assert cell.shares

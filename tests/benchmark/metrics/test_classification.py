@@ -13,8 +13,8 @@ def test_worked_by_hand():
     assert macro_f1(right, said) == pytest.approx((0.5 + 0.8 + 0.0) / 3)
 
 
-def test_a_label_that_is_only_said_is_no_term_of_its_own():
-    assert macro_f1(np.array([0, 0]), np.array([0, 7])) == pytest.approx(2 / 3)
+def test_a_label_that_is_only_said_counts_as_nothing():
+    assert macro_f1(np.array([0, 0]), np.array([0, 7])) == pytest.approx((2 / 3 + 0) / 2)
 
 
 def test_the_interval_is_that_of_a_plain_bootstrap():
@@ -25,10 +25,7 @@ def test_the_interval_is_that_of_a_plain_bootstrap():
     plain = []
     for _ in range(1000):
         rows = rng.integers(0, 60, 60)
-        labels = np.unique(right[rows])
-        plain.append(
-            f1_score(right[rows], said[rows], labels=labels, average="macro", zero_division=0)
-        )
+        plain.append(f1_score(right[rows], said[rows], average="macro", zero_division=0))
     assert np.quantile(plain, [0.025, 0.975]) == pytest.approx([low, high], abs=0.03)
     assert low < macro_f1(right, said) < high
 
