@@ -99,19 +99,19 @@ class _Clock:
 def make_context(cell: Cell, world: World, task: Task, progress: RunProgress) -> FitContext:
     """What the method of a cell gets beside the data."""
     shared = _shared(world.shared, world) if world.shared is not None and cell.shares else None
-    asked = list(world.tasks.values()) if cell.serves_all else [task]
+    several = cell.serves_all
+    asked = list(world.tasks.values()) if several else [task]
+    goals = world.shared_goals if several else world.goals
     return FitContext(
         seed=cell.seed,
         cache=world.cache,
-        validate=_together(asked, world)
-        if cell.serves_all
-        else task.validator(cell.split, world.seen),
+        validate=_together(asked, world) if several else task.validator(cell.split, world.seen),
         progress=progress,
         validation=" ".join(_validation(own, world) for own in asked),
         llm=world.llm if cell.uses_llm else None,
         accelerator=world.accelerator,
-        goals=tuple(own.goal(cell.trained_on) for own in asked),
-        watch=TOGETHER if cell.serves_all else task.watch,
+        goals=tuple(goals[own.name] for own in asked),
+        watch=TOGETHER if several else task.watch,
         shared=shared,
     )
 

@@ -72,6 +72,8 @@ class World:
         shared: The earliest of the tasks' cuts, with the next item as target: what stages learn
             from that serve several tasks; None where the task is `next_item` alone.
         tasks: The run's tasks, those that do not suit the data left out.
+        goals: What a method is fitted for, by task, on the task's own cut.
+        shared_goals: The same on the earliest of the cuts, where one fit is to serve all.
         next_item: What validates the stages that several tasks share.
         multi_task: Whether one fit serves all of them.
         split_name: The split's name.
@@ -93,6 +95,8 @@ class World:
     unfit: Mapping[str, str]
     shared: Split | None
     tasks: Mapping[str, Task]
+    goals: Mapping[str, Goal]
+    shared_goals: Mapping[str, Goal]
     next_item: Task
     split_name: str
     split_settings: Mapping[str, Any]

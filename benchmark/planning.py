@@ -16,6 +16,7 @@ from benchmark.data.opening import load_dataset
 from benchmark.encoder_slot import choose_encoder, missing_encoder
 from benchmark.entries import MethodEntry
 from benchmark.errors import UserError
+from benchmark.goals import Goal
 from benchmark.home import stages_folder
 from benchmark.plan import Cell, Task, World, build
 from benchmark.results import Row
@@ -44,13 +45,15 @@ def open_world(
     tasks = {name: build_task(name, tables, layers) for name in config.task}
     divide = chosen_split(config.split, tables, layers)
     splits: dict[str, Split] = {}
+    goals: dict[str, Goal] = {}
+    shared_goals: dict[str, Goal] = {}
     unfit: dict[str, str] = {}
     for name, task in tasks.items():
         reason = task.unfit(dataset)
         if not reason:
             try:
                 split = divide(dataset, task.need)
-                task.goal(split.train)  # there must be something to learn from
+                goals[name] = task.goal(split.train)  # there must be something to learn from
                 splits[name] = split
             except UserError as error:
                 if len(tasks) == 1:
@@ -62,14 +65,15 @@ def open_world(
         raise UserError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
     shared = None if set(splits) <= {NextItem.name} else shared_split(dataset, splits)
     if config.multi_task and shared is not None:
-        for name in splits:
-            tasks[name].goal(shared.train)  # an error here comes before anything has run
+        shared_goals = {name: tasks[name].goal(shared.train) for name in splits}
     return World(
         dataset=dataset,
         splits=splits,
         unfit=unfit,
         shared=shared,
         tasks={name: tasks[name] for name in splits},
+        goals=goals,
+        shared_goals=shared_goals,
         next_item=build_task(NextItem.name, tables, layers),
         split_name=config.split,
         split_settings=layers.resolve(tables, config.split).model_dump(mode="json"),

@@ -52,7 +52,9 @@ class ReviewGenerationSettings(TaskSettings):
     decoding: Literal["greedy", "sample"] = Field(
         "greedy", description="the likeliest token, or one drawn from the likeliest"
     )
-    longest: int = Field(64, ge=1, description="most tokens of a text")
+    longest: int = Field(
+        40, ge=1, description="most words of a text; a language model has two tokens for each"
+    )
     temperature: float = Field(0.8, gt=0, description="divides the logits where tokens are drawn")
     top_p: float = Field(0.95, gt=0, le=1, description="probability of the tokens drawn from")
     seed: int = Field(0, ge=0, description="seed of drawing")

@@ -40,6 +40,11 @@ TIE_RULE = (
 NEW = "new"
 
 
+TOKENS_A_WORD = 2
+"""How many tokens a language model may take for each word that a text may have: whoever writes, a
+text ends after the same number of words."""
+
+
 class ReviewGeneration:
     """The task `review_generation`.
 
@@ -95,7 +100,7 @@ class ReviewGeneration:
             stops=stops,
             prompts=Prompts(train.catalog, log, stops, settings.field, untold),
             references=log.written[settings.field].take(stops),
-            longest=settings.longest,
+            longest=TOKENS_A_WORD * settings.longest,
         )
 
     def validator(self, split: Split, seen: str) -> Callable[[TextGenerator], Mapping[str, float]]:
@@ -112,7 +117,7 @@ class ReviewGeneration:
         examples = split.validation.sample(count, seed=0) if count else split.validation
         prompts = self._prompts(split, examples)
         references = self._references(examples)
-        decoding = Decoding(longest=self.settings.longest)
+        decoding = Decoding(longest=TOKENS_A_WORD * self.settings.longest)
 
         def validate(method: TextGenerator) -> Mapping[str, float]:
             texts = self._ask(method, examples, prompts, decoding)
@@ -175,7 +180,7 @@ class ReviewGeneration:
     def _decoding(self) -> Decoding:
         settings = self.settings
         return Decoding(
-            longest=settings.longest,
+            longest=TOKENS_A_WORD * settings.longest,
             sample=settings.decoding == "sample",
             temperature=settings.temperature,
             top_p=settings.top_p,
@@ -213,12 +218,18 @@ class ReviewGeneration:
                 answer = method.generate(histories, list(prompts[rows]), items, drawn)
                 if len(answer) != len(histories) or not all(isinstance(a, str) for a in answer):
                     raise RunError(f"{name}: it did not write one text for each user")
-                texts += [text.strip() for text in answer]
+                texts += [first_words(text, self.settings.longest) for text in answer]
                 if on_batch is not None:
                     on_batch(rows.stop)
         if not texts:
             raise RunError("there is no example to write for")
         return texts
+
+
+def first_words(text: str, most: int) -> str:
+    """A text without white space around it, and no longer than some words."""
+    words = text.split()
+    return " ".join(words[:most]) if len(words) > most else text.strip()
 
 
 def stand_in(references: Sequence[str], texts: Iterable[str]) -> np.ndarray:

@@ -203,7 +203,7 @@ def test_validation_asks_for_the_likeliest_text_and_draws_differ_by_batch(titled
     evaluate(task, method, split, titled)
     seeds = [decoding.seed for *_, decoding in method.asked]
     assert len(set(seeds)) == len(seeds) > 1
-    assert all(decoding.sample and decoding.longest == 9 for *_, decoding in method.asked)
+    assert all(decoding.sample and decoding.longest == 18 for *_, decoding in method.asked)
     other = Writer(silent)
     evaluate(make(decoding="sample", seed=4, batch_size=16), other, split, titled)
     assert not {decoding.seed for *_, decoding in other.asked} & set(seeds)
