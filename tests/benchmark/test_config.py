@@ -230,3 +230,14 @@ def test_one_fit_for_several_tasks_needs_both(options):
     options = {"task": "next_item,favorite_genre", "multi_task": True, **options}
     with pytest.raises(UserError, match="several tasks and a method"):
         read_config(None, options, default_tables())
+
+
+@pytest.mark.parametrize("preset", ["smoke", "quick"])
+def test_a_cap_on_targets_cuts_nothing_of_ml_100k(preset):
+    """Its published rows are made by passes alone; the cap is there for larger data."""
+    a_pass = 105_000  # targets of ml-100k in training, with what windows add by estimate
+    config = read_config(None, {"task": "next_item", "preset": preset}, default_tables())
+    layers = read_layers(config, default_tables())
+    for name in ("sasrec", "user_encoder", "bert4rec", "dual_encoder"):
+        fit = layers.resolve(default_tables(), name).fit
+        assert fit.targets >= fit.epochs * a_pass * (0.5 if name == "bert4rec" else 1)
