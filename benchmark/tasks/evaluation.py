@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from benchmark.data.division import Split
 from benchmark.data.histories import Examples
 from benchmark.metrics.significance import bootstrap_interval
 from benchmark.tasks.config import TaskSettings
+from benchmark.types import Progress
 
 PARTS = ("test", "validation")
 
@@ -39,6 +40,21 @@ def examples_of(split: Split, part: str) -> Examples:
     if part not in PARTS:
         raise ValueError(f"part must be one of {PARTS}, got {part!r}")
     return split.test if part == "test" else split.validation
+
+
+def heard(progress: Progress | None, part: str, count: int) -> Callable[[int], None]:
+    """Begins the stage of asking, and gives what is to be told how many examples are done.
+
+    Args:
+        progress: Who listens; None = nobody.
+        part: What is asked.
+        count: Examples in all.
+    """
+    if progress is None:
+        return lambda done: None
+    listener = progress
+    listener.stage(f"evaluate on {part}", 1.0)
+    return lambda done: listener.update(done / count)
 
 
 def averaged(

@@ -33,7 +33,7 @@ from benchmark.metrics.classification import macro_f1, macro_f1_interval
 from benchmark.protocols import LabelRanker, TrainingData
 from benchmark.schema import PADDING
 from benchmark.tasks.config import FavoriteGenreSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of
+from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.label_answers import CUTS, Question, check_scores, ranked, recalls, tabulate
 from benchmark.tasks.label_counts import LabelCounts, drawn_places, label_names, query_of
 from benchmark.types import Progress
@@ -176,15 +176,9 @@ class FavoriteGenre:
         everybody = examples_of(split, part)
         question = self.question(everybody, split.train)
         asked, dropped = len(question.examples), len(everybody) - len(question.examples)
-        if progress is not None:
-            progress.stage(f"evaluate on {part}", 1.0)
-            if dropped:
-                progress.note(f"{dropped} users are left out: none of the events has a label")
-
-        def on_batch(done: int) -> None:
-            if progress is not None:
-                progress.update(done / asked)
-
+        on_batch = heard(progress, part, asked)
+        if progress is not None and dropped:
+            progress.note(f"{dropped} users are left out: none of the events has a label")
         begin = time.perf_counter()
         goal = self.asked_of(split.train)
         order = self._ask(method, question.examples, goal, name, on_batch)

@@ -26,7 +26,7 @@ from benchmark.goals import NextItemGoal
 from benchmark.metrics.ranking import NEXT_ITEM_METRICS
 from benchmark.protocols import CandidateRanker, TrainingData
 from benchmark.tasks.config import NextItemSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of
+from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
 from benchmark.types import Progress
 
@@ -122,13 +122,7 @@ class NextItem:
             name: The method's name, for errors.
         """
         examples = examples_of(split, part)
-        if progress is not None:
-            progress.stage(f"evaluate on {part}", 1.0)
-
-        def on_batch(done: int) -> None:
-            if progress is not None:
-                progress.update(done / len(examples))
-
+        on_batch = heard(progress, part, len(examples))
         begin = time.perf_counter()
         answers = self._ask(method, examples, seen, name, on_batch)
         seconds = time.perf_counter() - begin

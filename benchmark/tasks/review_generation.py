@@ -29,7 +29,7 @@ from benchmark.goals import Decoding, TextGoal
 from benchmark.metrics.text import ROUGE, rouge
 from benchmark.protocols import TextGenerator, TrainingData
 from benchmark.tasks.config import ReviewGenerationSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of
+from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.review_prompts import Prompts, tells_itself
 from benchmark.types import Progress
 
@@ -147,13 +147,7 @@ class ReviewGeneration:
             name: The method's name, for errors.
         """
         examples = examples_of(split, part)
-        if progress is not None:
-            progress.stage(f"evaluate on {part}", 1.0)
-
-        def on_batch(done: int) -> None:
-            if progress is not None:
-                progress.update(done / len(examples))
-
+        on_batch = heard(progress, part, len(examples))
         prompts, references = self._prompts(split, examples), self._references(examples)
         begin = time.perf_counter()
         texts = self._ask(method, examples, prompts, self._decoding(), name, on_batch)

@@ -44,13 +44,13 @@ def with_frequent_labels(
         pl.col(column).list.eval(pl.element().filter(pl.element().is_in(best.implode())))
     )
     lists = tidy_labels(kept[column])
-    labels = tuple(best.sort())
-    feature = Feature(
-        column,
-        FeatureKind.MULTI,
-        len(labels),
-        of_item=True,
-        width=int(lists.list.len().max() or 1),  # type: ignore[arg-type]
-        labels=labels,
-    )
+    feature = several(column, lists, tuple(best.sort()), of_item=True)
     return catalog.with_columns(lists.alias(column)), feature
+
+
+def several(name: str, lists: pl.Series, labels: tuple[str, ...], *, of_item: bool) -> Feature:
+    """A feature of several values, as wide as the longest of some lists."""
+    width = int(lists.list.len().max() or 1)  # type: ignore[arg-type]
+    return Feature(
+        name, FeatureKind.MULTI, len(labels), of_item=of_item, width=width, labels=labels
+    )

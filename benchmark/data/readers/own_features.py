@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from benchmark.data.readers.labels import tidy_labels
+from benchmark.data.readers.labels import several, tidy_labels
 from benchmark.data.readers.own_columns import FeatureColumn
 from benchmark.data.readers.sieve import NOTHING
 from benchmark.errors import UserError
@@ -64,15 +64,7 @@ def _multi(
     lists = rows.group_by("row", maintain_order=True).agg("value")
     whole = pl.DataFrame({"row": pl.int_range(len(column), eager=True)})
     values = tidy_labels(whole.join(lists, on="row", how="left", maintain_order="left")["value"])
-    labels = _in_order(kept) or ("",)
-    feature = Feature(
-        name,
-        FeatureKind.MULTI,
-        len(labels),
-        of_item=of_item,
-        width=int(values.list.len().max() or 1),  # type: ignore[arg-type]
-        labels=labels,
-    )
+    feature = several(name, values, _in_order(kept) or ("",), of_item=of_item)
     return values, feature, lost
 
 

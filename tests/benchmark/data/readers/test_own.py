@@ -1,4 +1,3 @@
-import contextlib
 import gzip
 import json
 from datetime import date, datetime, timezone
@@ -354,8 +353,17 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_any_columns_file_is_a_mapping_or_an_error_of_ours(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("own") / "columns.yaml"
     path.write_text(text, encoding="utf-8")
-    with contextlib.suppress(UserError):
-        read_columns(path)
+    columns, message = None, ""
+    try:
+        columns = read_columns(path)
+    except UserError as error:
+        message = str(error)
+    if columns is None:
+        assert "columns.yaml" in message
+        assert "\n" not in message
+    else:
+        assert columns.user
+        assert columns.item
 
 
 @pytest.mark.parametrize("quirks", [False, True])

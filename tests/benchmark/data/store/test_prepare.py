@@ -9,29 +9,20 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
 
 from benchmark import home
 from benchmark.data.dataset import fingerprint
-from benchmark.data.opening import load_dataset
 from benchmark.data.raw import PrepareSettings
 from benchmark.data.store import in_place, prepare, store
 from benchmark.data.store.manifest import dataset_folder, read_manifest
 from benchmark.data.store.store import open_dataset
-from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
 from tests.benchmark.data import csv_reader
-from tests.benchmark.data.csv_reader import ENTRY, calls, prepare_csv, write_source
+from tests.benchmark.data.csv_reader import ENTRY, calls, prepare_csv
 
 ROOT = Path(__file__).parents[4]
-
-
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
-    return write_source(tmp_path / "source")
 
 
 def whole_tree() -> dict[str, bytes]:
@@ -387,42 +378,3 @@ def test_files_that_change_while_they_are_read(source, monkeypatch):
     with pytest.raises(RunError, match=r"events\.csv changed while it was read"):
         prepare_csv(source)
     assert whole_tree() == {}
-
-
-@pytest.mark.parametrize(
-    ("entry", "there", "message"),
-    [
-        (DatasetEntry("tests.world:small_world", "", embedded=True), True, "nothing to prepare"),
-        (DatasetEntry("no.such:thing", "", ("no_such_module",)), True, "not available"),
-        (ENTRY, False, "is not there"),
-    ],
-)
-def test_what_cannot_be_prepared(source, entry, there, message):
-    place = source if there else source / "elsewhere"
-    with pytest.raises(UserError, match=message):
-        prepare.prepare("csv", entry, place, PrepareSettings())
-
-
-@pytest.mark.parametrize("name", ["../x", "a/../b", ".x", "a/b/c", "", "a\0b", "a/"])
-def test_names_that_would_lead_elsewhere(source, name):
-    with pytest.raises(UserError, match="no name"):
-        prepare.prepare(name, ENTRY, source, PrepareSettings())
-    with pytest.raises(UserError, match="no name"):
-        read_manifest(name)
-
-
-def test_all_filtered_away_leaves_nothing(source):
-    with pytest.raises(UserError, match=r"none of .* is left with minimum_history 50"):
-        prepare.prepare("csv", ENTRY, source, PrepareSettings(minimum_history=50))
-    assert whole_tree() == {}
-
-
-def test_opening_by_name(source):
-    with pytest.raises(UserError, match=r"not prepared.*data prepare csv --from PATH"):
-        load_dataset("csv", ENTRY)
-    with pytest.raises(UserError, match=r"not prepared.*data prepare csv --from PATH"):
-        open_dataset("csv")
-    prepare_csv(source)
-    assert load_dataset("csv", ENTRY).name == "csv"
-    gone = DatasetEntry("no.such:thing", "", ("no_such_module",))
-    assert np.array_equal(load_dataset("csv", gone).events.items, open_dataset("csv").events.items)
