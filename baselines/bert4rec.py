@@ -60,7 +60,7 @@ class Bert4RecModel(EventEncoder):
             # What popularity alone says need not be learnt.
             self.net.output_bias.copy_(log_frequency(events))
 
-    def states(self, items: Tensor, chosen: Tensor) -> Tensor:
+    def forward(self, items: Tensor, chosen: Tensor) -> Tensor:
         """States of partly masked item ids, at some positions.
 
         The same as `self.net(items)[chosen]`, but in the last layer whatever concerns a position
@@ -99,7 +99,7 @@ class Bert4RecModel(EventEncoder):
         chosen = self._choose(batch)
         masked = items.masked_fill(chosen, self.net.mask_token)
         return catalogue_cross_entropy(
-            self.states(masked, chosen), self.item_table, items[chosen], bias=self.net.output_bias
+            self(masked, chosen), self.item_table, items[chosen], bias=self.net.output_bias
         )
 
     def _choose(self, batch: HistoryBatch) -> Tensor:
@@ -116,19 +116,19 @@ class Bert4RecModel(EventEncoder):
     def log_probs(self, histories: HistoryBatch) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the item behind a mask put after the history."""
         items, last = self._ask(histories)
-        return self.item_log_probs(self.states(items, last))
+        return self.item_log_probs(self(items, last))
 
     def encode(self, histories: HistoryBatch) -> Encoded:
         """See `EventEncoder`; behind the states of the events stands that of the mask."""
         items, last = self._ask(histories)
-        states = self.states(items, torch.ones_like(last)).view(*items.shape, self.width)
+        states = self(items, torch.ones_like(last)).view(*items.shape, self.width)
         mask = F.pad(histories.mask, (0, 1)) | last
         return Encoded(states, mask, histories.lengths)
 
     def embed(self, histories: HistoryBatch) -> Tensor:
         """See `EventEncoder`: the state of the mask alone, which spares those of the events."""
         items, last = self._ask(histories)
-        return self.states(items, last) * (histories.lengths > 0).unsqueeze(1)
+        return self(items, last) * (histories.lengths > 0).unsqueeze(1)
 
     def _ask(self, histories: HistoryBatch) -> tuple[Tensor, Tensor]:
         """Item ids `[B, L + 1]` with a mask behind each history, and where that mask is."""

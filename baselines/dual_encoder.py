@@ -14,7 +14,7 @@ from baselines.encoders import EncoderBaseline, in_slot, train_once
 from baselines.popularity import log_frequency
 from baselines.window_stage import windows_of
 from benchmark.errors import unknown
-from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
+from benchmark.protocols import USER_ENCODER, BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.event_encoder import Encoded, EventEncoder
@@ -177,6 +177,11 @@ class DualEncoder(EncoderBaseline[DualEncoderModel]):
         torch.manual_seed(seed)
         schema, columns = data.schema.subset(chosen), data.catalog.columns
         return DualEncoderModel(schema, columns, log_frequency(data.events), self.settings)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`: the user tower; candidates have their own."""
+        assert self.model is not None, "fit first"
+        return {USER_ENCODER: nn.ModuleList([self.model.body, self.model.user_head])}
 
     def train(self, data: TrainingData, context: FitContext) -> StageReport:
         """Learns to tell every next item from other users' next items; see `EncoderBaseline`."""

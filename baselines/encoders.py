@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.config import EncoderSettings
 from baselines.window_stage import Material, fit_in_one_stage
 from benchmark.goals import LabelGoal
-from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, TrainingData
+from benchmark.protocols import (
+    USER_ENCODER,
+    BuiltEncoder,
+    CandidateRanker,
+    FitContext,
+    TrainingData,
+)
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.event_encoder import EventEncoder
@@ -86,6 +92,11 @@ class EncoderBaseline(ABC, Generic[Model]):
         """See `benchmark.protocols.LabelRanker`."""
         assert self.labels is not None, "fit for labels first"
         return self.labels.rank_labels(histories, goal)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`."""
+        assert self.model is not None, "fit first"
+        return {USER_ENCODER: self.model}
 
     def state(self) -> Mapping[str, Tensor]:
         """Every weight by name."""

@@ -8,11 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from baselines.prompt_rows import PromptRows, as_prefix
+from baselines.prompt_rows import PromptRows
 from benchmark.events import EventLog
 from benchmark.goals import LabelGoal
 from benchmark.types import HistoryBatch
-from userllm.decoding import branch_states, catalogue_log_probs, read_prompt, title_layout
+from userllm.decoding import (
+    branch_states,
+    catalogue_log_probs,
+    like_lengths,
+    read_prompt,
+    text_prefix,
+    title_layout,
+)
 from userllm.examples import end_filled
 from userllm.label_goal import LabelBatch, label_batches, label_loss
 from userllm.llm import LanguageModel
@@ -71,13 +78,30 @@ class LabelLikelihood(nn.Module):
         batch, device = prompted.batch, prompted.rows.device
         trie = self.trie.to(device)
         layout, choices = title_layout(trie, self.query.to(device), batch.labels, batch.kept)
-        prefix = as_prefix(self.llm, prompted.rows, batch.labels.shape[1])
+        prefix = text_prefix(self.llm, prompted.rows, batch.labels.shape[1])
         states = branch_states(self.llm, layout, prefix)
         return label_loss(self.llm, trie, states, choices, batch)
 
     def rank(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Log-probabilities `[B, C]` of the labels behind some histories, on the processor."""
-        tokens = end_filled(rows).to(self.llm.device)
-        prompt = read_prompt(self.llm, self.query, len(rows), as_prefix(self.llm, tokens))
-        trie = self.trie.to(self.llm.device)
-        return catalogue_log_probs(self.llm, trie, prompt)[:, 1:].float().cpu()
+        return score_rows(self.llm, self.trie, self.query, rows)[:, 1:].float()
+
+
+def score_rows(
+    llm: LanguageModel, trie: TitleTrie, query: Tensor, rows: Sequence[Sequence[int]]
+) -> Tensor:
+    """Log-probabilities `[B, N + 1]` of what a trie holds, on the processor.
+
+    Args:
+        llm: The language model.
+        trie: Of titles or labels.
+        query: `LongTensor[G]` what asks for one of them.
+        rows: Tokens of `B` histories; those of about the same length are read together.
+    """
+    trie, parts = trie.to(llm.device), []
+    order = list(like_lengths([len(row) for row in rows], len(query) + trie.num_nodes))
+    for users in order:
+        tokens = end_filled([rows[user] for user in users.tolist()]).to(llm.device)
+        prompt = read_prompt(llm, query, len(users), text_prefix(llm, tokens))
+        parts.append(catalogue_log_probs(llm, trie, prompt).cpu())
+    return torch.cat(parts)[torch.cat(order).argsort()]

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-
-import torch
-from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.schema import SUMMARY, TEXT
-from benchmark.types import HistoryBatch
-from userllm.decoding import Prefix
+from benchmark.types import HistoryBatch, PromptTokens
 from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
 
@@ -26,6 +23,7 @@ class PromptRows:
         llm: Gives the tokens.
         items: Most events of a history.
         longest: Most tokens of a row, question included; the model's positions may allow fewer.
+            None = as many as they allow.
         behind: Most tokens that come behind a row.
         field: Of `HistoryBatch.written`: what stands at the end of a line as `| Review: ...`; "" =
             nothing.
@@ -41,13 +39,14 @@ class PromptRows:
         llm: LanguageModel,
         *,
         items: int,
-        longest: int,
+        longest: int | None,
         behind: int,
         field: str = "",
         review_tokens: int = 0,
     ) -> None:
         places = getattr(llm.model.config.get_text_config(), "max_position_embeddings", None)
-        self.longest = longest if places is None else min(longest, places - behind)
+        most = sys.maxsize if longest is None else longest
+        self.longest = most if places is None else min(most, places - behind)
         if self.longest < 2:
             raise UserError(
                 f"{llm.identity} has {places} positions, and an answer alone may take {behind}: "
@@ -76,6 +75,14 @@ class PromptRows:
             [*self.begin, *(token for part in own for token in part), *question]
             for own, question in zip(parts, questions, strict=True)
         ]
+
+    def counted(self, histories: HistoryBatch, questions: Sequence[Sequence[int]]) -> PromptTokens:
+        """How long rows are, and how many of the events of each history do not fit."""
+        rows = self.rows(histories, questions)
+        parts = self.parts(histories, [len(self.cut(question)) for question in questions])
+        asked = histories.lengths.clamp(max=self.items).tolist()
+        dropped = [events - len(own) for events, own in zip(asked, parts, strict=True)]
+        return PromptTokens([len(row) for row in rows], dropped)
 
     @property
     def begin(self) -> list[int]:
@@ -121,32 +128,3 @@ class PromptRows:
         if end and line[-len(end) :] == end:
             line = line[: -len(end)]
         return [*line, *self._llm.encode(before), *(t for t in review if t != stop), *end]
-
-
-def as_prefix(
-    llm: LanguageModel, rows: Tensor, views: int = 1, seen: Tensor | None = None
-) -> Prefix | None:
-    """Rows as what stands before branches.
-
-    Args:
-        llm: Gives the embeddings.
-        rows: `LongTensor[B, S]`, filled up with -1 at the end.
-        views: `P`.
-        seen: `LongTensor[B, P]` how many tokens each view sees; None = all.
-
-    Returns:
-        None where the rows hold nothing.
-    """
-    if not rows.shape[1]:
-        return None
-    visible = (rows >= 0).unsqueeze(1).expand(-1, views, -1)
-    places = torch.arange(rows.shape[1], device=rows.device)
-    if seen is not None:
-        visible = visible & (places < seen.unsqueeze(2))
-    causal = places.unsqueeze(1) >= places.unsqueeze(0)
-    return Prefix(
-        vectors=llm.embed_tokens(rows.clamp(min=0)),
-        keep=causal.expand(len(rows), -1, -1),
-        visible=visible,
-        positions=places.expand(len(rows), -1),
-    )

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.prompt_rows import PromptRows, as_prefix
+from baselines.prompt_rows import PromptRows
 from benchmark.events import EventLog
 from benchmark.goals import TextGoal
-from userllm.decoding import branch_states, pack
+from userllm.decoding import branch_states, pack, text_prefix
 from userllm.examples import end_filled, endless_rows, gather_histories
 from userllm.llm import LanguageModel
 from userllm.text_goal import TextBatch, text_batch, text_loss
@@ -130,6 +130,6 @@ class TextLikelihood(nn.Module):
         batch, kept = prompted.batch, prompted.kept
         leads, texts = (part.unflatten(0, kept.shape) for part in (batch.leads, batch.texts))
         packed = pack(leads, texts, kept)
-        prefix = as_prefix(self.llm, prompted.rows, kept.shape[1], prompted.seen)
+        prefix = text_prefix(self.llm, prompted.rows, kept.shape[1], prompted.seen)
         states = branch_states(self.llm, packed.layout, prefix)
         return text_loss(self.llm, states, packed, batch)

@@ -27,7 +27,7 @@ from baselines.config import RecBoleSettings
 from baselines.pairs import Pairs, endless_pairs, histories_before, target_positions
 from baselines.window_stage import Material, fit_in_one_stage
 from benchmark.events import EventLog
-from benchmark.protocols import FitContext, TrainingData
+from benchmark.protocols import USER_ENCODER, FitContext, TrainingData
 from benchmark.schema import ITEM
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
 
@@ -248,6 +248,11 @@ class RecBoleMethod:
         # Some models remember the device they were built for: stay there.
         self.learner.to(device)
         return report
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`."""
+        assert self.learner is not None, "fit first"
+        return {USER_ENCODER: self.learner.model}
 
     def state(self) -> Mapping[str, Tensor]:
         """Every weight by name."""

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from baselines.prompt_labels import LabelLikelihood, history_rows, prompted_labels
+from baselines.prompt_labels import LabelLikelihood, history_rows, prompted_labels, score_rows
 from baselines.prompt_rows import PromptRows
 from baselines.prompt_texts import TextLessons, TextLikelihood
 from baselines.prompt_writing import write
 from baselines.text_prompt_config import TextPromptSettings
 from benchmark.errors import UserError
-from benchmark.goals import Decoding, Goal, LabelGoal, NextItemGoal
-from benchmark.protocols import FitContext, TrainingData
+from benchmark.goals import Decoding, Goal, LabelGoal, NextItemGoal, TextGoal
+from benchmark.protocols import LLM, FitContext, TrainingData
 from benchmark.types import (
     IDS,
     Candidates,
     Catalog,
     FitReport,
     HistoryBatch,
+    PromptTokens,
     Ranking,
     rank_scores,
 )
 from userllm.compatibility import spoken_titles
 from userllm.corpus import item_title_tokens, language_model
-from userllm.decoding import catalogue_log_probs, choice_log_probs, chunks, read_prompt
+from userllm.decoding import choice_log_probs
 from userllm.history_text import HistoryText, PackedTitles
 from userllm.label_goal import label_trie
 from userllm.llm import LanguageModel
@@ -36,9 +37,6 @@ from userllm.trainable import all_parameters, trained_parameters, with_lora
 from userllm.training import Stage, run_stage
 from userllm.trie import TitleTrie, build_trie
 from userllm.windows import endless_windows, targets_per_window
-
-_LINE_TOKENS = 20
-"""Tokens of a line, roughly: it only decides how many users are ranked at once."""
 
 
 class TextPrompt:
@@ -124,9 +122,12 @@ class TextPrompt:
         settings, seed, llm = self.settings, context.seed, self._llm
         if isinstance(goal, NextItemGoal):
             self._trie = build_trie(titles, llm.end_token)
-            length = settings.items + 1
-            windows, count = endless_windows(data.events, length, settings.windows, seed)
-            a_step = min(settings.windows, count) * settings.optimizer.accumulate
+            behind = len(self._text.query) + int(self._trie.depth.max())
+            self._rows = self._prompt_rows(behind, longest=None)
+            length = settings.items + 1  # the first title has no target
+            size = max(1, round(settings.batch_targets / settings.items))
+            windows, count = endless_windows(data.events, length, size, seed)
+            a_step = min(size, count) * settings.optimizer.accumulate
             per_step = a_step * targets_per_window(data.events, count)
             lesson = _Lesson(self._packed(windows), settings.targets, per_step, count / a_step)
             return _TitleLikelihood(llm, self._trie), lesson
@@ -153,13 +154,14 @@ class TextPrompt:
         lesson = _Lesson(texts.batches(), settings.examples, per_step, count / per_step)
         return TextLikelihood(llm), lesson
 
-    def _prompt_rows(self, behind: int, field: str = "") -> PromptRows:
+    def _prompt_rows(self, behind: int, field: str = "", *, longest: int | None = 0) -> PromptRows:
+        """What writes histories; as long as the settings say, or as there are positions (None)."""
         settings = self.settings
         return PromptRows(
             self._text,
             self._llm,
             items=settings.items,
-            longest=settings.longest,
+            longest=settings.longest if longest == 0 else longest,
             behind=behind,
             field=field,
             review_tokens=settings.review_tokens,
@@ -167,27 +169,19 @@ class TextPrompt:
 
     def _packed(self, windows: Iterator[HistoryBatch]) -> Iterator[PackedTitles]:
         for batch in windows:
-            yield self._text.packed(batch, self._trie)
+            yield self._text.packed(batch, self._trie, self._rows.longest)
 
     @torch.inference_mode()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""
-        longest = _LINE_TOKENS * self.settings.items + self._trie.num_nodes
-        scores = [self._score(histories.rows(part)) for part in chunks(len(histories), longest)]
-        return rank_scores(torch.cat(scores), candidates, k, log_probs=True)
-
-    def _score(self, histories: HistoryBatch) -> Tensor:
-        query, prefix = torch.tensor(self._text.query), self._text.prefix(histories)
-        prompt = read_prompt(self._llm, query, len(histories), prefix)
-        trie = self._trie.to(self._llm.device)
-        return catalogue_log_probs(self._llm, trie, prompt).cpu()
+        query, rows = torch.tensor(self._text.query), history_rows(self._rows, histories)
+        scores = score_rows(self._llm, self._trie, query, rows)
+        return rank_scores(scores, candidates, k, log_probs=True)
 
     @torch.inference_mode()
     def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
         """See `benchmark.protocols.LabelRanker`."""
-        rows = history_rows(self._rows, histories)
-        longest = max(map(len, rows)) + self._labels.trie.num_nodes
-        return torch.cat([self._labels.rank(rows[part]) for part in chunks(len(rows), longest)])
+        return self._labels.rank(history_rows(self._rows, histories))
 
     @torch.inference_mode()
     def generate(
@@ -196,6 +190,21 @@ class TextPrompt:
         """See `benchmark.protocols.TextGenerator`."""
         rows = self._rows.rows(histories, [self._llm.encode(prompt) for prompt in prompts])
         return write(self._llm, rows, decoding)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`."""
+        reads: nn.Module = self._llm.model.base_model
+        return {LLM: reads}
+
+    def prompt_tokens(
+        self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
+    ) -> PromptTokens:
+        """See `benchmark.protocols.PromptReader`."""
+        if isinstance(goal, TextGoal):
+            return self._rows.counted(histories, [self._llm.encode(own) for own in prompts])
+        query = self._text.query if isinstance(goal, NextItemGoal) else self._labels.query
+        counted = self._rows.counted(histories, [[]] * len(histories))
+        return PromptTokens([count + len(query) for count in counted.tokens], counted.dropped)
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""

@@ -21,8 +21,11 @@ class TextPromptSettings(Settings):
     query: str = Field(QUERY, description="text before each title, and at the end of the prompt")
     language_model: LanguageModelSettings = LanguageModelSettings()
     targets: int = Field(250_000, ge=1, description="next_item: supervised targets in all")
-    windows: int = Field(
-        24, ge=1, description="next_item: windows in a batch; the first title has no target"
+    batch_targets: int = Field(
+        240,
+        ge=1,
+        description="next_item: targets in a batch, about: windows of `items` titles that hold "
+        "them, at least one, so that longer prompts take as many steps",
     )
     examples: int = Field(
         24_000,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from benchmark import host, results
+from benchmark.cost.answers import answer_cost
 from benchmark.data.division import Split
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
@@ -47,7 +48,9 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     evaluation = task.evaluate(
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
-    record = make_record(cell, world, task, method, report, clock.seconds, evaluation)
+    progress.stage("measure the cost of answers")
+    cost = answer_cost(method, task.asking(cell.split, world.seen, world.part), world.cost)
+    record = make_record(cell, world, task, method, report, clock.seconds, evaluation, cost)
     with _in_place(cell.folder) as folder:
         evaluation.examples.write_parquet(folder / results.EXAMPLES)
         with (folder / results.RECORD).open("w", encoding="utf-8") as file:

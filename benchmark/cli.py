@@ -13,6 +13,7 @@ import typer
 from benchmark import __version__, options
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
+from benchmark.sweep_app import sweep
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -159,6 +160,9 @@ def ablate(
     }
     tables, command = context.obj
     return ablate_command(axis or [], values or [], given, tables, command)
+
+
+app.command()(sweep)
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmark.cost.config import SECTION
 from benchmark.errors import UserError, unknown
 from benchmark.settings import (
     Nested,
@@ -215,7 +216,7 @@ def read_layers(config: RunConfig, tables: Tables, others: Collection[str] = ())
     layers = Layers(read_preset(config.preset, tables).settings, config.sections, sets)
     sections = [tables.section(method) for method in methods]
     encoders = [name for method in methods if (name := layers.encoder(tables, method))]
-    used = {*config.task, config.split, *methods, *sections, *encoders, *others}
+    used = {*config.task, config.split, SECTION, *methods, *sections, *encoders, *others}
     for text, section, nested in assigned:
         if section not in used:
             raise UserError(

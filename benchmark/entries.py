@@ -77,6 +77,9 @@ class MethodEntry(Entry):
         says_items: Whether it ranks items by saying their text.
         shares: Whether stages of it serve other tasks of a run too (`FitContext.for_sharing`).
         multi_task: Whether one fit of it can serve several tasks (`--multi-task`).
+        outline: Target of a `benchmark.outlines.Outliner`; "" = its cost follows from no shape.
+        length: The setting that says how long a history it reads, dotted; "" = none, or that of
+            its encoder where it takes one.
     """
 
     settings: str = ""
@@ -92,6 +95,8 @@ class MethodEntry(Entry):
     says_items: bool = False
     shares: bool = False
     multi_task: bool = False
+    outline: str = ""
+    length: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,8 @@ class EncoderEntry(Entry):
     Attributes:
         settings: `module:Model` of its settings, free of torch. They are given under the entry's
             name, which a method that is the same model alone shares.
+        length: The setting that says how long a history it reads, dotted.
     """
 
     settings: str = ""
+    length: str = ""

@@ -12,6 +12,9 @@ from benchmark.schema import ITEM, FeatureKind, FeatureSchema
 from benchmark.texts import Texts
 from benchmark.types import HistoryBatch
 
+_PIECE = 2**18
+"""Events that are counted at a time."""
+
 
 @dataclass(frozen=True)
 class EventLog:
@@ -60,7 +63,7 @@ class EventLog:
         """
         if np.any(stops < self.indptr[:-1]) or np.any(stops > self.indptr[1:]):
             raise ValueError("a stop lies outside of its user's events")
-        return self.only(np.arange(self.num_events) < np.repeat(stops, self.lengths))
+        return self.only(within(self.indptr[:-1], stops, self.num_events))
 
     def only(self, keep: np.ndarray) -> EventLog:
         """A copy that holds some of the events; the others cannot be reached from it.
@@ -68,16 +71,13 @@ class EventLog:
         Args:
             keep: `BoolArray[events]`.
         """
-        kept = np.flatnonzero(keep)
-        owner = np.searchsorted(self.indptr, kept, side="right") - 1
-        lengths = np.bincount(owner, minlength=self.num_users)
         return EventLog(
             schema=self.schema,
-            indptr=np.concatenate([[0], np.cumsum(lengths)]),
-            columns={name: column[kept] for name, column in self.columns.items()},
+            indptr=kept_before(keep, self.indptr),
+            columns={name: column[keep] for name, column in self.columns.items()},
             item_columns=self.item_columns,
-            timestamps=self.timestamps[kept],
-            written={name: texts.take(kept) for name, texts in self.written.items()},
+            timestamps=self.timestamps[keep],
+            written={name: own.take(np.flatnonzero(keep)) for name, own in self.written.items()},
         )
 
     def gather(
@@ -116,6 +116,39 @@ class EventLog:
             for name, own in (self.written if written else {}).items()
         }
         return HistoryBatch(features, torch.from_numpy(real), torch.from_numpy(users), texts)
+
+
+def within(starts: np.ndarray, stops: np.ndarray, events: int) -> np.ndarray:
+    """Which events lie in one of some spans, `BoolArray[events]`; with little memory.
+
+    Args:
+        starts: `[n]` first event of each span; no two spans share an event.
+        stops: `[n]` one past its last, its start where it is empty.
+        events: How many there are.
+    """
+    some = stops > starts
+    inside = np.zeros(events + 1, dtype=np.int8)
+    inside[starts[some]] += 1
+    inside[stops[some]] -= 1
+    np.cumsum(inside, dtype=np.int8, out=inside)
+    return inside[:-1].view(np.bool_)
+
+
+def kept_before(keep: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """How many events before each of some places are kept, `[n]`; with little memory.
+
+    Args:
+        keep: `BoolArray[events]`.
+        places: `[n]` positions, ascending, at most the number of events.
+    """
+    found, before = np.zeros(len(places), dtype=np.int64), 0
+    for begin in range(0, len(keep), _PIECE):
+        counts = before + np.cumsum(keep[begin : begin + _PIECE])
+        end = begin + len(counts)
+        first, last = np.searchsorted(places, (begin, end), side="right")
+        found[first:last] = counts[places[first:last] - begin - 1]
+        before = int(counts[-1])
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any, Protocol, cast
 from pydantic import BaseModel
 
 from benchmark import results
+from benchmark.asking import Asking
+from benchmark.cost.config import CostSettings
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.encoder_slot import ChosenEncoder
@@ -45,6 +47,10 @@ class Task(Protocol):
 
     def validator(self, split: Split, seen: str) -> Callable[[Any], Mapping[str, float]]:
         """Values on the validation examples, for early stopping."""
+        ...
+
+    def asking(self, split: Split, seen: str, part: str) -> Asking:
+        """How methods are asked, so that they can be asked again."""
         ...
 
     def evaluate(
@@ -88,6 +94,7 @@ class World:
         command: What the user typed.
         accelerator: Lightning's name of the device, `cpu` or `gpu`.
         keep_models: Whether fitted models stay beside their records.
+        cost: What is measured of an answer's cost.
     """
 
     dataset: Dataset
@@ -111,6 +118,7 @@ class World:
     accelerator: str = "cpu"
     keep_models: bool = True
     multi_task: bool = False
+    cost: CostSettings = field(default_factory=CostSettings)
 
 
 @dataclass(frozen=True)
@@ -153,7 +161,7 @@ class Cell:
     folder: Path
     split: Split
     trained_on: TrainingData
-    axes: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, Any] = field(default_factory=dict)
     encoder: ChosenEncoder | None = None
     serves_all: bool = False
     shares: bool = False

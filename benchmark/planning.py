@@ -10,6 +10,7 @@ from pydantic import BaseModel
 import benchmark
 from benchmark import config as configs
 from benchmark import host, identity
+from benchmark.cost.config import SECTION, CostSettings
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split, shared_split
 from benchmark.data.opening import load_dataset
@@ -88,6 +89,7 @@ def open_world(
         accelerator=accelerator,
         keep_models=config.keep_models,
         multi_task=config.multi_task,
+        cost=cast("CostSettings", layers.resolve(tables, SECTION)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +21,8 @@ PALETTE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#0
 """Okabe and Ito's colours, the yellow darkened so that it shows on white."""
 HATCHES = ("", "///", "...")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
+LINES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
+"""Line styles that can be told apart."""
 
 _OFFSETS = tuple(
     (dx * far, dy * far)
@@ -70,6 +73,7 @@ def place_labels(
     whiskers: Sequence[tuple[float, float]],
     labels: Sequence[str],
     colours: Sequence[str],
+    paths: Sequence[Sequence[tuple[float, float]]] = (),
 ) -> None:
     """Writes each label beside its mark, where it covers no label, mark or whisker.
 
@@ -79,8 +83,9 @@ def place_labels(
         xs: Where the marks are.
         ys: Where the marks are.
         whiskers: Lower and upper end of each mark's vertical whisker.
-        labels: What to write.
+        labels: What to write; nothing where it is "".
         colours: Of the marks; a label takes a darker shade of it.
+        paths: Lines, as their corners, that are to be covered as little as can be.
     """
     from matplotlib import patheffects
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -94,9 +99,18 @@ def place_labels(
     for x, ends in zip(xs, whiskers, strict=True):
         (left, low), (_, high) = axes.transData.transform([(x, end) for end in ends])
         taken.append(Bbox([[left - half / 2, low], [left + half / 2, high]]))
+    for path in paths:
+        corners = axes.transData.transform(list(path))
+        for (x0, y0), (x1, y1) in pairwise(corners):
+            steps = max(1, round(max(abs(x1 - x0), abs(y1 - y0)) / half))
+            for n in range(steps + 1):
+                x, y = x0 + (x1 - x0) * n / steps, y0 + (y1 - y0) * n / steps
+                taken.append(Bbox([[x - half / 4, y - half / 4], [x + half / 4, y + half / 4]]))
     inside = axes.get_window_extent()
     for x, y, label, colour in zip(xs, ys, labels, colours, strict=True):
         best: tuple[float, Annotation, BboxBase] | None = None
+        if not label:
+            continue
         for rank, (dx, dy) in enumerate(_OFFSETS):
             note = axes.annotate(
                 label, (x, y), (dx, dy), textcoords="offset points", fontsize=8.5,
@@ -104,7 +118,7 @@ def place_labels(
                 ha="left" if dx > 0 else "right" if dx < 0 else "center",
                 va="center" if dy == 0 else "bottom" if dy > 0 else "top", zorder=5,
                 arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 5}
-                if rank >= 16 else None,
+                if rank >= (8 if paths else 16) else None,
             )  # fmt: skip
             # The text alone: the extent of an annotation holds its arrow too.
             box = _text_box(note, canvas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +19,13 @@ from benchmark.types import (
     FitReport,
     HistoryBatch,
     Progress,
+    PromptTokens,
     Ranking,
     StageReport,
 )
+
+USER_ENCODER, PROJECTOR, LLM = "user_encoder", "projector", "llm"
+"""Parts of a method, see `Profiled`."""
 
 
 @dataclass(frozen=True)
@@ -258,6 +262,35 @@ class Checked(Protocol):
 
         Raises:
             UserError: Something cannot work; one line that says what could.
+        """
+        ...
+
+
+@runtime_checkable
+class Profiled(Protocol):
+    """Can be taken apart, so that the cost of an answer can be told part by part."""
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """Modules by what they do for an answer: some of `USER_ENCODER`, `PROJECTOR`, `LLM`.
+
+        The language model's is the one that reads tokens and whose `config` is Hugging Face's.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptReader(Protocol):
+    """Has a language model read something for every question."""
+
+    def prompt_tokens(
+        self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
+    ) -> PromptTokens:
+        """What the language model reads before it answers.
+
+        Args:
+            histories: Of `B` users, with what they wrote.
+            goal: What is asked; one that the method was fitted for.
+            prompts: `B` prompts of texts, where it asks for them.
         """
         ...
 

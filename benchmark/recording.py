@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark import host, results
+from benchmark.cost.facts import Cost
 from benchmark.metrics.perplexity import perplexity
 from benchmark.plan import Cell, Task, World
 from benchmark.protocols import Method
@@ -26,6 +27,7 @@ def make_record(
     report: FitReport,
     wall_seconds: float,
     evaluation: Evaluation,
+    cost: Cost,
 ) -> results.RunRecord:
     """The record of a cell that has just been fitted and judged.
 
@@ -37,6 +39,7 @@ def make_record(
         report: What the method says about its training.
         wall_seconds: Time of `fit`, validation included.
         evaluation: What came out.
+        cost: What an answer costs; what training does is added here.
 
     Raises:
         FloatingPointError: A metric is no number.
@@ -112,6 +115,12 @@ def make_record(
         ),
         evaluation_seconds=evaluation.seconds,
         peak_memory_bytes=host.peak_memory_bytes(),
+        cost=cost.model_copy(
+            update={
+                "training_flops": sum(stage.flops for stage in report.stages),
+                "training_seconds": report.seconds,
+            }
+        ),
         llm=world.llm_facts if cell.uses_llm else None,
         host=host.describe_host(world.threads, world.accelerator),
         python=host.python_version(),
@@ -132,6 +141,7 @@ def _stage(stage: StageReport) -> results.Stage:
         reused=stage.reused,
         stopped=stage.stopped,
         curve=tuple((point.seconds, point.step, point.value) for point in stage.curve),
+        flops=stage.flops,
     )
 
 

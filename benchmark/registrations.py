@@ -99,6 +99,12 @@ _CAPABILITIES: dict[str, tuple[str, ...]] = {
     "text_prompt": (RANKER, LABELS, WRITER),
 }
 """Those of methods that do more than rank items."""
+_HISTORY = "fit.history"
+_LENGTHS = {
+    **dict.fromkeys(("sasrec", "bert4rec", "dual_encoder"), _HISTORY),
+    "text_prompt": "items",
+}
+"""Settings that say how long a history is read."""
 
 
 def _baseline(name: str) -> None:
@@ -116,6 +122,8 @@ def _baseline(name: str) -> None:
             uses_llm=name == "text_prompt",
             shares=name != "popularity",
             says_items=name == "text_prompt",
+            outline="baselines.prompt_outline:outline" if name == "text_prompt" else "",
+            length=_LENGTHS.get(name, ""),
         ),
     )
 
@@ -132,6 +140,7 @@ METHODS.add(
         in_default=True,
         llm_setting="item_text",
         shares=True,
+        length=_HISTORY,
     ),
 )
 _baseline("bert4rec")
@@ -159,6 +168,22 @@ METHODS.add(
         baseline_for=(LABELS, WRITER),
         uses_llm=True,
         shares=True,
+    ),
+)
+METHODS.add(
+    "text_prompt_titles",
+    MethodEntry(
+        "baselines.text_prompt:TextPrompt",
+        "text_prompt that reads titles alone: the compact prompt",
+        settings="baselines.text_prompt_config:TextPromptSettings",
+        section="text_prompt",
+        overrides={"fields": []},
+        capabilities=(RANKER, LABELS, WRITER),
+        uses_llm=True,
+        shares=True,
+        says_items=True,
+        outline="baselines.prompt_outline:outline",
+        length=_LENGTHS["text_prompt"],
     ),
 )
 for _name, _attribute, _summary in (
@@ -198,6 +223,7 @@ METHODS.add(
         shares=True,
         says_items=True,
         multi_task=True,
+        outline="userllm.outline:outline",
     ),
 )
 _VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
@@ -229,6 +255,7 @@ for _name, (_summary, _overrides) in _VARIANTS.items():
             uses_encoder=True,
             shares=True,
             says_items=_overrides.get("loss") != "item_head",
+            outline="userllm.outline:outline",
         ),
     )
 
@@ -238,6 +265,7 @@ ENCODERS.add(
         "userllm.method:build_encoder",
         "autoregressive transformer over any features of an event",
         settings="userllm.config:UserEncoderSettings",
+        length=_HISTORY,
     ),
 )
 ENCODERS.add(
@@ -246,6 +274,7 @@ ENCODERS.add(
         "baselines.dual_encoder:build_encoder",
         "the user tower of the dual encoder",
         settings="baselines.config:DualEncoderSettings",
+        length=_HISTORY,
     ),
 )
 ENCODERS.add(
@@ -254,6 +283,7 @@ ENCODERS.add(
         "baselines.bert4rec:build_encoder",
         "BERT4Rec, which reads a history in both directions",
         settings="baselines.config:Bert4RecSettings",
+        length=_HISTORY,
         requires=("recbole",),
         install=INSTALL_RECBOLE,
     ),
@@ -276,6 +306,7 @@ for _name, _reason in _recbole_models().items():
             section="recbole",
             overrides={"model": _name},
             capabilities=() if _reason else (RANKER,),
+            length=_HISTORY,
             requires=("recbole",),
             install=INSTALL_RECBOLE,
             unavailable=_reason,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchmark.cost.facts import Cost
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RECORD = "record.json"
 EXAMPLES = "examples.parquet"
 _OF_JUDGING = ("batch_size", "bootstrap_samples", "bootstrap_seed", "validation_users")
@@ -71,7 +72,11 @@ class Component(_Part):
 
 
 class Stage(_Part):
-    """One training stage; `curve` holds `[seconds, step, validation value]` of every look."""
+    """One training stage; `curve` holds `[seconds, step, validation value]` of every look.
+
+    `flops` is the arithmetic of all steps, forward and backward, multiply-add = 2; 0 in records of
+    versions that did not count it.
+    """
 
     name: str
     seconds: float
@@ -81,6 +86,7 @@ class Stage(_Part):
     reused: bool = False
     stopped: str = "budget"
     curve: tuple[tuple[float, int, float], ...] = ()
+    flops: float = 0.0
 
 
 class Measure(_Part):
@@ -127,6 +133,7 @@ class RunRecord(_Part):
     fit: Fit
     evaluation_seconds: float
     peak_memory_bytes: int
+    cost: Cost = Cost()
     llm: dict[str, str] | None = None
     host: dict[str, Any] = {}
     python: str
@@ -170,6 +177,7 @@ class Row(_Part):
             "intervals": {name: list(interval) for name, interval in record.intervals.items()},
             "budget": record.budget,
             "training_seconds": record.fit.seconds,
+            "cost": record.cost.model_dump(exclude_none=True),
             "split": record.protocol.split,
             "part": record.protocol.part,
             "seen": record.protocol.seen,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from benchmark.cost.config import SECTION
 from benchmark.entries import DatasetEntry, EncoderEntry, MethodEntry, SplitEntry, TaskEntry
 from benchmark.errors import UserError, unknown
 from benchmark.registry import Entry, Registry, load
@@ -84,6 +85,7 @@ class Tables:
             found.setdefault(name, self.encoders[name].settings)
         for name in self.splits:
             found[name] = self.splits[name].settings
+        found[SECTION] = "benchmark.cost.config:CostSettings"
         return found
 
     def settings_model(self, section: str) -> type[BaseModel]:

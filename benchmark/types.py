@@ -190,6 +190,19 @@ def rank_scores(
 
 
 @dataclass(frozen=True)
+class PromptTokens:
+    """What a language model reads before it answers.
+
+    Attributes:
+        tokens: `[B]` tokens of each question; soft prompts are no tokens.
+        dropped: `[B]` events that were left out, the oldest first, for want of positions.
+    """
+
+    tokens: Sequence[int]
+    dropped: Sequence[int]
+
+
+@dataclass(frozen=True)
 class CurvePoint:
     """One look at the validation split while training."""
 
@@ -211,6 +224,8 @@ class StageReport:
         reused: True where the stage was found in the cache; its numbers are those of its making.
         stopped: `budget` or `early` (validation stopped getting better).
         curve: Validation values over the stage's training seconds.
+        flops: Arithmetic of all its steps, forward and backward, multiply-add = 2; that of a few
+            metered ones, taken as the mean.
     """
 
     name: str
@@ -221,6 +236,7 @@ class StageReport:
     reused: bool = False
     stopped: str = "budget"
     curve: tuple[CurvePoint, ...] = ()
+    flops: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmark.config import Layers
 from benchmark.settings import Nested, merge
@@ -16,13 +17,13 @@ class Variant:
     Attributes:
         method: Its name.
         settings: What it sets, by section; wins over everything that a user gives.
-        axes: What it is called in an ablation, axis → value.
+        axes: What it is called in an ablation or a sweep, axis → value.
         features: Features that a data set must have for it.
     """
 
     method: str
     settings: Mapping[str, Nested] = field(default_factory=dict)
-    axes: Mapping[str, str] = field(default_factory=dict)
+    axes: Mapping[str, Any] = field(default_factory=dict)
     features: tuple[str, ...] = ()
 
     def over(self, layers: Layers) -> Layers:

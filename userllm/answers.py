@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from benchmark.goals import Decoding
+from benchmark.goals import Decoding, Goal, LabelGoal, TextGoal
 from benchmark.types import HistoryBatch
 from userllm.decoding import catalogue_log_probs, chunks
 from userllm.generation import generate
@@ -42,6 +42,27 @@ def label_lead(model: UserLLM, query: str, histories: HistoryBatch) -> Tensor:
     before = model.leads(histories, latest)[:, 0, : -len(model.llm.encode(model.settings.query))]
     asked = torch.tensor(model.llm.encode(query), device=model.llm.device)
     return torch.cat([before, asked.expand(len(before), -1)], dim=1)
+
+
+def lead_tokens(
+    model: UserLLM, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
+) -> list[int]:
+    """How many tokens stand before the answer of each user, `B` numbers.
+
+    Args:
+        model: Reads them.
+        histories: Of `B` users.
+        goal: What is asked.
+        prompts: `B` prompts, where texts are asked for.
+    """
+    if isinstance(goal, TextGoal):
+        return [len(model.llm.encode(prompt, begin=True)) for prompt in prompts]
+    if isinstance(goal, LabelGoal):
+        lead = label_lead(model, goal.query, histories)
+    else:
+        lead = model.leads(histories, (histories.lengths - 1).unsqueeze(1))
+    counts: list[int] = (lead >= 0).sum(dim=-1).reshape(-1).expand(len(histories)).tolist()
+    return counts
 
 
 @torch.inference_mode()

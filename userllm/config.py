@@ -164,6 +164,10 @@ class FusionSettings(Settings):
     )
     every: int = Field(1, ge=1, description="cross-attend before every n-th decoder layer")
     heads: int = Field(4, ge=1, description="heads of the cross-attention")
+    feed_forward: bool = Field(
+        True,
+        description="whether each gated cross-attention block has a feed-forward of its own",
+    )
 
 
 class AlignSettings(Settings):

@@ -59,7 +59,7 @@ All that the blocks learn passes through gates that start at zero, so slow gates
 class GatedCrossAttention(nn.Module):
     """Cross-attention and feed-forward behind zero-initialised tanh gates (Flamingo, 2022).
 
-    With both gates at 0 the text passes unchanged, bit for bit. A learned bias by distance from
+    With its gates at 0 the text passes unchanged, bit for bit. A learned bias by distance from
     the latest event lets a head prefer recent events.
 
     Args:
@@ -67,22 +67,35 @@ class GatedCrossAttention(nn.Module):
         heads: Attention heads.
         length: Largest distance that has a bias of its own; larger ones share the last.
         context_width: Of the context's vectors; `width` where absent.
+        feed_forward: Whether a feed-forward follows, with norm and gate of its own.
     """
 
     def __init__(
-        self, width: int, heads: int, length: int, context_width: int | None = None
+        self,
+        width: int,
+        heads: int,
+        length: int,
+        context_width: int | None = None,
+        feed_forward: bool = True,
     ) -> None:
         super().__init__()
         self.heads = heads
+        self.feed_forward = feed_forward
         self.norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, context_width=context_width or width)
         self.attention_gate = nn.Parameter(torch.zeros(1))
-        self.feed_norm = nn.LayerNorm(width)
-        self.feed = FeedForward(width)
-        self.feed_gate = nn.Parameter(torch.zeros(1))
+        if feed_forward:
+            self.feed_norm = nn.LayerNorm(width)
+            self.feed = FeedForward(width)
+            self.feed_gate = nn.Parameter(torch.zeros(1))
         # Heads begin by looking back unequally far, as in ALiBi (Press et al., 2022).
         slopes = 2.0 ** -torch.arange(heads, dtype=torch.float32)
         self.recency = nn.Parameter(-slopes.unsqueeze(1) * torch.arange(length))
+
+    @property
+    def gates(self) -> list[nn.Parameter]:
+        """The gates, `[1]` each: that of the cross-attention, and of the feed-forward if any."""
+        return [self.attention_gate, *([self.feed_gate] if self.feed_forward else [])]
 
     def forward(self, x: Tensor, context: UserContext, view: Tensor | None = None) -> Tensor:
         """Text after reading its users.
@@ -111,7 +124,8 @@ class GatedCrossAttention(nn.Module):
         asks = self.norm(y).reshape(users, -1, x.shape[2])
         read = (self.attention(asks, context.vectors, mask=mask) * reads.unsqueeze(2)).view_as(y)
         y = y + (GATE_SPEED * self.attention_gate).tanh() * read
-        y = y + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(y))
+        if self.feed_forward:
+            y = y + (GATE_SPEED * self.feed_gate).tanh() * self.feed(self.feed_norm(y))
         return y.to(x.dtype)
 
     def _bias(self, context: UserContext) -> Tensor:
@@ -131,19 +145,23 @@ class CrossAttentionFusion(nn.Module):
         every: Attach before layers 0, n, 2n, ...
         heads: Heads of the cross-attention.
         length: See `GatedCrossAttention`.
+        feed_forward: See `GatedCrossAttention`.
 
     Raises:
         ValueError: `every` exceeds the number of layers.
     """
 
-    def __init__(self, llm: LanguageModel, every: int, heads: int, length: int) -> None:
+    def __init__(
+        self, llm: LanguageModel, every: int, heads: int, length: int, feed_forward: bool = True
+    ) -> None:
         super().__init__()
         layers = len(llm.layers())
         if every > layers:
             raise ValueError(f"every={every}, but the language model has {layers} decoder layers")
         self.places = tuple(range(0, layers, every))
         self.blocks = nn.ModuleList(
-            GatedCrossAttention(llm.layer_width, heads, length, llm.width) for _ in self.places
+            GatedCrossAttention(llm.layer_width, heads, length, llm.width, feed_forward)
+            for _ in self.places
         )
 
     @contextmanager

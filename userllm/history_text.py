@@ -14,7 +14,7 @@ from torch import Tensor
 from benchmark.schema import ITEM, FeatureKind, FeatureSchema
 from benchmark.types import Catalog, HistoryBatch
 from userllm.corpus import SEPARATOR
-from userllm.decoding import Choices, Prefix
+from userllm.decoding import Choices
 from userllm.llm import LanguageModel
 from userllm.trie import TitleTrie
 
@@ -107,18 +107,27 @@ class HistoryText:
             self._lines[key] = _Line(self._titles[values[0]], rest)
         return self._lines[key]
 
-    def packed(self, histories: HistoryBatch, trie: TitleTrie) -> PackedTitles:
-        """Packs windows for training; see `PackedTitles`."""
+    def packed(
+        self, histories: HistoryBatch, trie: TitleTrie, longest: int | None = None
+    ) -> PackedTitles:
+        """Packs windows for training; see `PackedTitles`.
+
+        Args:
+            histories: The windows.
+            trie: The catalogue.
+            longest: Most tokens of a row; the oldest events that do not fit are left out.
+        """
         rows: list[Tensor] = []
         choices: list[tuple[int, int, int, int]] = []
         targets: list[int] = []
         items = histories.features[ITEM].tolist()
         for row, lines in enumerate(self.lines(histories)):
             tokens = list(self.begin)
-            for place, line in enumerate(lines):
+            first = self._first_that_fits(lines, longest)
+            for place, line in enumerate(lines[first:]):
                 tokens += self.query
                 if place:
-                    item = items[row][place]
+                    item = items[row][first + place]
                     start = len(tokens) - 1
                     for step, edge in enumerate(trie.item_choices[item].tolist()):
                         if edge >= 0:
@@ -130,25 +139,17 @@ class HistoryText:
         columns = torch.tensor(choices, dtype=torch.long).reshape(-1, 4).T
         return PackedTitles(packed, Choices(*columns), torch.tensor(targets))
 
-    def prefix(self, histories: HistoryBatch) -> Prefix:
-        """Whole histories as text before the query, padded on the right."""
-        rows = []
-        for lines in self.lines(histories):
-            tokens = list(self.begin)
-            for line in lines:
-                tokens += [*self.query, *line.title, *line.rest]
-            rows.append(torch.tensor(tokens, dtype=torch.long))
-        device = self._llm.device
-        tokens_ = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(device)
-        places = torch.arange(tokens_.shape[1], device=device)
-        real = places < torch.tensor([len(row) for row in rows], device=device).unsqueeze(1)
-        causal = places.unsqueeze(1) >= places.unsqueeze(0)
-        return Prefix(
-            vectors=self._llm.embed_tokens(tokens_),
-            keep=causal.expand(len(rows), -1, -1),
-            visible=real.unsqueeze(1),
-            positions=places.expand(len(rows), -1),
-        )
+    def _first_that_fits(self, lines: Sequence[_Line], longest: int | None) -> int:
+        """Place of the first of the latest lines that fit into so many tokens together."""
+        if longest is None:
+            return 0
+        left, first = longest - len(self.begin), len(lines)
+        for line in reversed(lines):
+            left -= len(self.query) + len(line.title) + len(line.rest)
+            if left < 0:
+                break
+            first -= 1
+        return first
 
     def leads(self, histories: HistoryBatch, latest: Tensor, count: int) -> Tensor:
         """The most recent items as text and the query behind them, for some views.

@@ -134,13 +134,15 @@ class LanguageModel(nn.Module):
             mask: `[B, T]`, or `[B, 1, T, S + T]` after `S` remembered tokens; True = keep; None =
                 plain causal. Layers with a sliding window see less, by position.
             positions: `[B, T]`; counted from the mask where absent. Tokens of a row may share one.
-            memory: What was read before, to which this reading is added; needs a mask of four
-                dimensions, and positions.
+            memory: What was read before, to which this reading is added. Needs a mask of four
+                dimensions, and positions; where it is empty, neither is a plain causal reading.
 
         Raises:
             ValueError: A memory without such a mask, or without positions.
         """
-        if memory is not None and (mask is None or mask.ndim != 4 or positions is None):
+        begins = not memory and mask is None and positions is None
+        on_top = mask is not None and mask.ndim == 4 and positions is not None
+        if memory is not None and not begins and not on_top:
             raise ValueError("on top of a memory, a mask [B, 1, T, S + T] and positions are needed")
         if mask is not None and positions is None:
             positions = counted_positions(mask)
@@ -160,8 +162,10 @@ class LanguageModel(nn.Module):
             past_key_values=None if memory is None else memory.cache,
             use_cache=memory is not None,
         )
-        if memory is not None and positions is not None:
-            memory.append(positions)
+        if memory is not None:
+            if positions is None:
+                positions = torch.arange(vectors.shape[1], device=vectors.device)
+            memory.append(positions.expand(len(vectors), -1))
             if memory.cache.get_seq_length() != len(memory):
                 raise RuntimeError("no memory in training with gradient checkpointing: use eval()")
         return full_precision(out.last_hidden_state)

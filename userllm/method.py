@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import compress
 from pathlib import Path
@@ -11,25 +11,33 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from benchmark.events import EventLog
-from benchmark.goals import Decoding, LabelGoal
-from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
+from benchmark.goals import Decoding, Goal, LabelGoal
+from benchmark.protocols import (
+    LLM,
+    PROJECTOR,
+    USER_ENCODER,
+    BuiltEncoder,
+    FitContext,
+    TrainingData,
+)
 from benchmark.types import (
     IDS,
     Candidates,
     Catalog,
     FitReport,
     HistoryBatch,
+    PromptTokens,
     Ranking,
     StageReport,
     TextScores,
     rank_scores,
 )
 from userllm import ranking
-from userllm.answers import label_log_probs, write
+from userllm.answers import label_log_probs, lead_tokens, write
 from userllm.compatibility import LONGEST_QUERY_TOKENS, check_query, check_shape, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.corpus import (
@@ -148,6 +156,10 @@ class UserEncoderMethod:
         """See `benchmark.protocols.LabelRanker`; the scores are log-probabilities, nats."""
         assert self._labels is not None, "fit for labels first"
         return self._labels.rank_labels(histories, goal)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`."""
+        return {USER_ENCODER: self._encoder}
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""
@@ -300,6 +312,20 @@ class UserLLMMethod:
     ) -> list[str]:
         """See `benchmark.protocols.TextGenerator`; the prompt says all that is told of the item."""
         return write(self._model, histories, prompts, decoding)
+
+    def parts(self) -> Mapping[str, nn.Module]:
+        """See `benchmark.protocols.Profiled`."""
+        model = self._model
+        reads: nn.Module = model.llm.model.base_model
+        return {USER_ENCODER: model.encoder, PROJECTOR: model.projector, LLM: reads}
+
+    def prompt_tokens(
+        self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
+    ) -> PromptTokens:
+        """See `benchmark.protocols.PromptReader`; the user's vectors are no tokens."""
+        return PromptTokens(
+            lead_tokens(self._model, histories, goal, prompts), [0] * len(histories)
+        )
 
     def state(self) -> Mapping[str, Tensor]:
         """See `benchmark.protocols.Method`."""

@@ -75,7 +75,9 @@ class UserLLM(nn.Module):
             self.projector = EventProjector(width, llm.width)
         self.fusion: CrossAttentionFusion | None = None
         if settings.fusion.kind == "cross_attention":
-            self.fusion = CrossAttentionFusion(llm, settings.fusion.every, heads, length)
+            self.fusion = CrossAttentionFusion(
+                llm, settings.fusion.every, heads, length, settings.fusion.feed_forward
+            )
         query = llm.encode(settings.query, begin=True)
         if not 0 < len(query) <= LONGEST_QUERY_TOKENS:
             raise ValueError(

@@ -28,7 +28,7 @@ def muted(model: UserLLM) -> Iterator[None]:
     else:
         for block in model.fusion.blocks:
             assert isinstance(block, GatedCrossAttention)
-            gates += [block.attention_gate, block.feed_gate]
+            gates += block.gates
     values = [gate.detach().clone() for gate in gates]
     try:
         model.volume = None

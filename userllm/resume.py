@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from benchmark.types import CurvePoint, Progress
 
-FORMAT = 1
+FORMAT = 2
 """Changes when files of before can no longer be read."""
 
 
@@ -33,6 +33,8 @@ class Standing:
         best_value: Its value.
         best_look: Its number, from 1.
         random: States of the random number generators, see `random_states`.
+        flops: What the metered steps took, see `userllm.step_flops`.
+        metered: How many these are.
     """
 
     step: int = 0
@@ -44,6 +46,8 @@ class Standing:
     best_value: float = float("-inf")
     best_look: int = 0
     random: dict[str, Tensor] = field(default_factory=dict)
+    flops: float = 0.0
+    metered: int = 0
 
     def contents(self) -> dict[str, Any]:
         """As plain values and tensors."""

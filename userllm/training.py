@@ -107,6 +107,7 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
         targets=round(at.step * stage.targets_per_step),
         stopped="early" if at.stopped else "budget",
         curve=tuple(at.curve),
+        flops=at.flops / max(1, at.metered) * at.step,
     )
 
 

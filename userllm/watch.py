@@ -19,6 +19,7 @@ from userllm.resume import (
     random_states,
     set_random_states,
 )
+from userllm.step_flops import Meter
 
 if TYPE_CHECKING:
     from userllm.training import Stage
@@ -58,6 +59,7 @@ class Watch(L.Callback):
             put_back(learner, saved["weights"])
         self._begun = self.at.step
         self._loss = self.at.loss
+        self._meter = Meter(stage.steps)
         # False while weights and `at` do not belong together.
         self._whole = False
         looks = min(stage.looks, stage.steps) if stage.validate else 0
@@ -75,11 +77,12 @@ class Watch(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int
     ) -> None:
-        """Goes on with the random numbers of the checkpoint."""
+        """Goes on with the random numbers of the checkpoint, and meters the step."""
         # Not earlier: to open an iterator draws random numbers.
         if self._to_set is not None:
             set_random_states(self._to_set)
             self._to_set = None
+        self._meter.begin(self.at.step + 1)
 
     def on_before_optimizer_step(
         self, trainer: L.Trainer, module: L.LightningModule, optimizer: torch.optim.Optimizer
@@ -97,6 +100,9 @@ class Watch(L.Callback):
         if step == at.step:
             return  # its gradient is still being gathered
         at.step, at.loss = step, self._loss
+        flops = self._meter.end()
+        if flops is not None:
+            at.flops, at.metered = at.flops + flops, at.metered + 1
         now = time.perf_counter()
         at.seconds += now - self._mark
         self._mark = now
@@ -114,6 +120,7 @@ class Watch(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
     ) -> None:
         """Saves the last step that was whole."""
+        self._meter.end()
         if self._whole:
             self._save(trainer)
 

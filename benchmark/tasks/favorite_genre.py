@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
+from benchmark.asking import Asking
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -36,7 +37,7 @@ from benchmark.tasks.config import FavoriteGenreSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.label_answers import CUTS, Question, check_scores, ranked, recalls, tabulate
 from benchmark.tasks.label_counts import LabelCounts, drawn_places, label_names, query_of
-from benchmark.types import Progress
+from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
     "any of tied labels is right; users with tied labels are left out of macro-F1; equal scores in"
@@ -199,6 +200,17 @@ class FavoriteGenre:
         metrics[UNLABELLED] = dropped / len(everybody)
         table = tabulate(dataset, question, goal.labels, order, values)
         return Evaluation(table, metrics, intervals, seconds)
+
+    def asking(self, split: Split, seen: str, part: str) -> Asking:
+        """How methods are asked; see `benchmark.asking`."""
+        examples = self.question(examples_of(split, part), split.train).examples
+        goal = self.asked_of(split.train)
+
+        def answer(method: LabelRanker, histories: HistoryBatch, rows: np.ndarray) -> object:
+            with torch.no_grad():
+                return method.rank_labels(histories, goal)
+
+        return Asking(examples, goal, answer, window=self.settings.window)
 
     def _ask(
         self,

@@ -17,7 +17,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
+import torch
 
+from benchmark.asking import Asking
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -28,7 +30,7 @@ from benchmark.protocols import CandidateRanker, TrainingData
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
-from benchmark.types import Progress
+from benchmark.types import Candidates, HistoryBatch, Progress
 
 TIE_RULE = "equal scores in catalogue order; items of the same text are different items"
 STRAYS = "stray_answers"
@@ -135,6 +137,20 @@ class NextItem:
         metrics, intervals = averaged(values, examples.groups, self.settings)
         table = tabulate(dataset, examples, answers, values)
         return Evaluation(table, metrics, intervals, seconds)
+
+    def asking(self, split: Split, seen: str, part: str) -> Asking:
+        """How methods are asked; see `benchmark.asking`."""
+        examples = examples_of(split, part)
+        count = examples.log.schema.num_items
+        k = min(self.settings.k, count)
+
+        def answer(method: CandidateRanker, histories: HistoryBatch, rows: np.ndarray) -> object:
+            own = examples.only(rows)
+            exclude = own.seen(slice(None)) if seen == "exclude" else None
+            with torch.no_grad():
+                return method.rank(histories, Candidates(count, exclude), k)
+
+        return Asking(examples, NextItemGoal(), answer)
 
     def _ask(
         self,

@@ -21,6 +21,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from benchmark.asking import Asking
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -31,7 +32,7 @@ from benchmark.protocols import TextGenerator, TrainingData
 from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.review_prompts import Prompts, tells_itself
-from benchmark.types import Progress
+from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
     "ROUGE F1 by rouge-score, use_stemmer=False; 'new' = the reference stands word for word in no "
@@ -170,6 +171,24 @@ class ReviewGeneration:
             }
         )
         return Evaluation(table, metrics, intervals, seconds)
+
+    def asking(self, split: Split, seen: str, part: str) -> Asking:
+        """How methods are asked; see `benchmark.asking`."""
+        examples = examples_of(split, part)
+        prompts = self._prompts(split, examples)
+        none = np.zeros(0, dtype=np.int64)
+        longest = TOKENS_A_WORD * self.settings.longest
+        goal = TextGoal(self.name, self.settings.field, none, none, [], [], longest)
+
+        def told(rows: np.ndarray) -> list[str]:
+            return [prompts[int(row)] for row in rows]
+
+        def answer(method: TextGenerator, histories: HistoryBatch, rows: np.ndarray) -> object:
+            items = torch.from_numpy(examples.targets[rows].astype(np.int64))
+            with torch.no_grad():
+                return method.generate(histories, told(rows), items, self._decoding())
+
+        return Asking(examples, goal, answer, told, written=True)
 
     def _decoding(self) -> Decoding:
         settings = self.settings

@@ -30,7 +30,7 @@ def test_fused_kernels_compute_what_recbole_computes(world):
     masked = items.masked_fill(chosen, theirs.mask_token)
     # GELU in its tanh form differs by less than 1e-3.
     torch.testing.assert_close(
-        model.states(masked, chosen), theirs(masked)[chosen], atol=2e-3, rtol=0
+        model(masked, chosen), theirs(masked)[chosen], atol=2e-3, rtol=0
     )
 
 
@@ -39,7 +39,7 @@ def test_a_masked_item_is_not_seen(world):
     items = torch.tensor([[3, 7, 9, 2], [3, 7, 9, 5]])
     chosen = torch.zeros(2, 4, dtype=torch.bool)
     chosen[:, 3] = True
-    states = model.states(items.masked_fill(chosen, model.net.mask_token), chosen)
+    states = model(items.masked_fill(chosen, model.net.mask_token), chosen)
     torch.testing.assert_close(states[0], states[1])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.prompt_labels import LabelLikelihood, history_rows, prompted_labels
+from baselines.prompt_labels import LabelLikelihood, history_rows, prompted_labels, score_rows
 from baselines.prompt_rows import PromptRows
 from baselines.prompt_texts import TextLessons, TextLikelihood
 from baselines.prompt_writing import write
@@ -32,6 +32,7 @@ from userllm.embedded import train_tokenizer
 from userllm.history_text import HistoryText
 from userllm.label_goal import label_trie
 from userllm.llm import LanguageModel
+from userllm.trie import build_trie
 
 TASK = ReviewGeneration(ReviewGenerationSettings(longest=24, bootstrap_samples=100))
 RATINGS = ("one", "two", "three", "four", "five")
@@ -253,6 +254,24 @@ def test_what_a_checkpoint_says_of_sampling_does_not_count(model: LanguageModel)
         assert write(model, rows, Decoding(longest=6)) == greedy
     finally:
         model.model.generation_config = own
+
+
+@torch.inference_mode()
+def test_texts_of_any_lengths_are_scored_in_their_order_each_as_if_alone(
+    model: LanguageModel, reviews: Split
+) -> None:
+    trie = build_trie(item_title_tokens(reviews.train.catalog, model), model.end_token)
+    query, begin = torch.tensor(model.encode("Next:")), model.encode("", begin=True)
+    lengths = [3, 90, 0, 41, 90, 7, 150, 1]
+    texts = torch.randint(5, 300, (len(lengths), 150), generator=torch.Generator().manual_seed(2))
+    rows = [[*begin, *text[:n].tolist()] for text, n in zip(texts, lengths, strict=True)]
+    together = score_rows(model, trie, query, rows)
+    alone = torch.cat([score_rows(model, trie, query, [row]) for row in rows])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    turned = score_rows(model, trie, query, rows[::-1])
+    torch.testing.assert_close(turned.flip(0), together, atol=1e-5, rtol=1e-5)
+    without = score_rows(model, trie, query, [[], []])
+    assert torch.equal(without[0], without[1])
 
 
 LANGUAGE = {"width": 48, "heads": 4, "layers": 2, "vocabulary": 400, "epochs": 1, "batch_size": 16}

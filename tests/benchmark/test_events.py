@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import replace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.events import EventLog, cut_windows
+from benchmark import events
+from benchmark.events import EventLog, cut_windows, kept_before, within
 from benchmark.schema import ITEM, TEXT, Feature, FeatureKind, FeatureSchema
 from benchmark.texts import Texts
 
@@ -142,3 +144,24 @@ def test_truncated_keeps_the_beginnings_and_is_a_copy(lengths, data):
 def test_truncated_does_not_reach_into_other_users(stops):
     with pytest.raises(ValueError, match="outside"):
         log_of([3, 3]).truncated(np.array(stops))
+
+
+@given(lengths=st.lists(st.integers(0, 5), max_size=8), data=st.data())
+def test_spans_are_what_lies_within(lengths, data):
+    bounds = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    starts = bounds[:-1] + [data.draw(st.integers(0, n)) for n in lengths]
+    stops = np.array(
+        [data.draw(st.integers(a, b)) for a, b in zip(starts, bounds[1:], strict=True)], dtype=int
+    )
+    inside = {at for a, b in zip(starts, stops, strict=True) for at in range(a, b)}
+    found = within(starts.astype(np.int64), stops, int(bounds[-1]))
+    assert found.dtype == bool
+    assert np.flatnonzero(found).tolist() == sorted(inside)
+
+
+@given(st.lists(st.booleans(), max_size=30), st.data(), st.integers(1, 7))
+def test_kept_events_are_counted_before_each_place(keep, data, size):
+    places = sorted(data.draw(st.lists(st.integers(0, len(keep)), max_size=9)))
+    with patch.object(events, "_PIECE", size):
+        found = kept_before(np.array(keep, dtype=bool), np.array(places, dtype=np.int64))
+    assert found.tolist() == [sum(keep[:place]) for place in places]

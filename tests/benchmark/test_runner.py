@@ -21,7 +21,7 @@ from tests.fakes import Silent, make_tables
 
 TABLES = make_tables()
 ROOT = Path(__file__).parents[2]
-KNOWN_ONLY_HERE = ("created", "command", "fit", "evaluation_seconds", "peak_memory_bytes")
+KNOWN_ONLY_HERE = ("created", "command", "fit", "evaluation_seconds", "peak_memory_bytes", "cost")
 
 
 @pytest.fixture

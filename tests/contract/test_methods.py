@@ -38,7 +38,7 @@ TINY: dict[str, dict[str, Any]] = {
         "items": 3,
         "language_model": LANGUAGE,
         "targets": 16_000,
-        "windows": 16,
+        "batch_targets": 48,
         "looks": 1,
         "optimizer": FAST,
     },

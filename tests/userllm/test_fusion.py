@@ -1,24 +1,26 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from benchmark.types import HistoryBatch
 from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
-from userllm.fusion import CrossAttentionFusion, UserContext
+from userllm.fusion import CrossAttentionFusion, GatedCrossAttention, UserContext
 from userllm.likelihoods import item_likelihood
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
+from userllm.muting import muted
 from userllm.trie import TitleTrie
 from userllm.user_encoder import UserEncoder
 
-SETTINGS = UserLLMSettings.model_validate({"fusion": {"heads": 2}})
 
-
-@pytest.fixture
-def model(encoder: UserEncoder, llm: LanguageModel) -> UserLLM:
-    return UserLLM(encoder, llm, SETTINGS, make_catalog()).eval()
+@pytest.fixture(params=[True, False], ids=["feed_forward", "attention_alone"])
+def model(request: pytest.FixtureRequest, encoder: UserEncoder, llm: LanguageModel) -> UserLLM:
+    fields = {"fusion": {"heads": 2, "feed_forward": request.param}}
+    return UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
 
 
 def context_of(model: UserLLM, seed: int = 0) -> UserContext:
@@ -105,6 +107,46 @@ def test_every_nth_layer_is_attached(llm: LanguageModel) -> None:
         CrossAttentionFusion(llm, every=4, heads=2, length=4)
 
 
+def test_a_block_without_a_feed_forward_has_nothing_of_it_and_reads_all_the_same() -> None:
+    torch.manual_seed(0)
+    whole = GatedCrossAttention(16, 2, 4)
+    bare = GatedCrossAttention(16, 2, 4, feed_forward=False)
+    names = {name for name, _ in whole.named_parameters()}
+    assert {name for name, _ in bare.named_parameters()} == {n for n in names if "feed" not in n}
+    assert (len(whole.gates), len(bare.gates)) == (2, 1)
+    bare.load_state_dict({n: v for n, v in whole.state_dict().items() if "feed" not in n})
+    mask = torch.tensor([[[True, True, False]], [[False, False, False]]])
+    context = UserContext(torch.randn(2, 3, 16), mask, torch.tensor([2, 1, 0]).expand(2, 1, -1))
+    x = torch.randn(2, 5, 16)
+    assert torch.equal(bare(x, context), x)
+    for block in (whole, bare):
+        torch.nn.init.ones_(block.attention_gate)
+    # A shut gate of the feed-forward leaves what the cross-attention says.
+    assert torch.equal(bare(x, context), whole(x, context))
+    assert not torch.equal(bare(x, context)[0], x[0])
+    assert torch.equal(bare(x, context)[1], x[1])
+
+
+@torch.inference_mode()
+def test_a_checkpoint_and_silence_are_the_same_without_feed_forwards(
+    model: UserLLM, tmp_path: Path
+) -> None:
+    open_gates(model)
+    own = any("feed_gate" in name for name, _ in model.named_parameters())
+    assert own == model.settings.fusion.feed_forward
+    histories, others = make_histories([3, 6]), make_histories([3, 6], 1)
+    said = model.catalogue_log_probs(model.trie, histories)
+    with muted(model):
+        silent = [model.catalogue_log_probs(model.trie, batch) for batch in (histories, others)]
+    assert torch.equal(*silent)
+    assert not torch.allclose(said[:, 1:], silent[0][:, 1:], atol=1e-3)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = UserLLM.from_pretrained(tmp_path / "saved")
+    assert loaded.settings == model.settings
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+    assert torch.equal(loaded.catalogue_log_probs(loaded.trie, histories), said)
+
+
 def test_the_query_must_be_short(encoder: UserEncoder, llm: LanguageModel) -> None:
     with pytest.raises(ValueError, match="1 to 32 are allowed"):
         UserLLM(encoder, llm, UserLLMSettings(query="many words " * 20))
@@ -129,12 +171,21 @@ def test_a_view_sees_no_event_after_its_position(model: UserLLM, trie: TitleTrie
     assert not torch.isclose(scores[0][0, 1], scores[1][0, 1], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["cross_attention", "soft_prompt"])
-@pytest.mark.parametrize("latents", [0, 3])
+@pytest.mark.parametrize(
+    ("kind", "latents", "feed_forward"),
+    [
+        ("cross_attention", 0, True),
+        ("cross_attention", 0, False),
+        ("cross_attention", 3, True),
+        ("soft_prompt", 0, True),
+        ("soft_prompt", 3, True),
+    ],
+)
 def test_an_empty_history_reads_nothing_whoever_stands_beside_it(
-    kind: str, latents: int, encoder: UserEncoder, llm: LanguageModel
+    kind: str, latents: int, feed_forward: bool, encoder: UserEncoder, llm: LanguageModel
 ) -> None:
-    fields = {"fusion": {"kind": kind, "heads": 2}, "projector": {"latents": latents}}
+    fusion = {"kind": kind, "heads": 2, "feed_forward": feed_forward}
+    fields = {"fusion": fusion, "projector": {"latents": latents}}
     model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fields), make_catalog()).eval()
     for name, weight in model.named_parameters():
         if "gate" in name or "out.weight" in name:

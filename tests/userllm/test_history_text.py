@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 import torch
 
+from baselines.prompt_rows import PromptRows
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.types import Catalog, HistoryBatch
 from tests.tiny_model import LENGTH, TITLES, WIDTH, make_catalog, make_histories
 from userllm.config import TransformerSettings, UserLLMSettings
-from userllm.decoding import catalogue_log_probs, choice_log_probs, read_prompt
+from userllm.decoding import catalogue_log_probs, choice_log_probs, read_prompt, text_prefix
 from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
@@ -64,6 +65,7 @@ def test_training_scores_what_ranking_ranks(
     trie: TitleTrie,
 ) -> None:
     text = history_text(llm, schema)
+    lines = PromptRows(text, llm, items=LENGTH, longest=None, behind=0)
     batch = make_histories([LENGTH, 3])
     packed = text.packed(batch, trie)
     with torch.inference_mode():
@@ -78,7 +80,8 @@ def test_training_scores_what_ranking_ranks(
                 features = {n: v[row : row + 1, :cut] for n, v in batch.features.items()}
                 history = HistoryBatch(features, batch.mask[row : row + 1, :cut])
                 query = torch.tensor(text.query)
-                prompt = read_prompt(llm, query, 1, text.prefix(history))
+                rows = torch.tensor(lines.rows(history, [[]]))
+                prompt = read_prompt(llm, query, 1, text_prefix(llm, rows))
                 exact = catalogue_log_probs(llm, trie, prompt)
                 item = packed.targets[number]
                 assert item == batch.features["item"][row, cut]
@@ -139,3 +142,17 @@ def test_a_checkpoint_keeps_what_is_written(
     assert loaded.columns_read == model.columns_read == ("item", "genres")
     histories, latest = make_histories([LENGTH, 3]), torch.tensor([[4], [2]])
     assert torch.equal(loaded.leads(histories, latest), model.leads(histories, latest))
+
+
+def test_windows_that_do_not_fit_lose_their_oldest_events(
+    llm: LanguageModel, schema: FeatureSchema, trie: TitleTrie
+) -> None:
+    text, batch = history_text(llm, schema), make_histories([LENGTH, 3])
+    whole = text.packed(batch, trie)
+    longest = whole.tokens.shape[1] - 1
+    cut = text.packed(batch, trie, longest)
+    assert cut.tokens.shape[1] <= longest
+    assert 0 < len(whole.targets) - len(cut.targets) < LENGTH
+    kept = len(cut.targets) - 2  # of the first row; the second, of three events, keeps both
+    assert cut.targets[:kept].tolist() == batch.features["item"][0, -kept:].tolist()
+    assert text.packed(batch, trie, whole.tokens.shape[1]).tokens.equal(whole.tokens)

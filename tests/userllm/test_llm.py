@@ -148,8 +148,11 @@ def test_a_token_that_the_model_does_not_know_is_refused(llm: LanguageModel) -> 
 
 def test_a_memory_needs_mask_and_positions(llm: LanguageModel) -> None:
     vectors = torch.zeros(1, 2, llm.width)
+    memory = llm.new_memory(1)
+    llm.hidden_states(vectors, memory=memory)  # nothing to be on top of
+    assert memory.positions.tolist() == [[0, 1]]
     with pytest.raises(ValueError, match="on top of a memory"):
-        llm.hidden_states(vectors, memory=llm.new_memory(1))
+        llm.hidden_states(vectors, memory=memory)
 
 
 @pytest.mark.filterwarnings("ignore:.*gradient_checkpointing_enable")

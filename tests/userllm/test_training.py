@@ -17,6 +17,7 @@ from tests.tiny_model import make_catalog, make_histories
 from userllm.cache import cached_stage, stage_key
 from userllm.config import OptimizerSettings, UserLLMSettings
 from userllm.embedded import _NextToken
+from userllm.fusion import GatedCrossAttention
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.objectives import NextEventObjective
@@ -279,8 +280,9 @@ def learners(encoder: UserEncoder, llm: LanguageModel, trie: TitleTrie) -> dict[
     model = UserLLM(encoder, llm, settings, make_catalog())
     assert model.fusion is not None
     for block in model.fusion.blocks:
-        nn.init.constant_(block.attention_gate, 0.1)  # type: ignore[arg-type]
-        nn.init.constant_(block.feed_gate, 0.1)  # type: ignore[arg-type]
+        assert isinstance(block, GatedCrossAttention)
+        for gate in block.gates:
+            nn.init.constant_(gate, 0.1)
     return {
         "encoder": NextEventObjective(encoder, 0.1),
         "tune": Tuning(model, 3),

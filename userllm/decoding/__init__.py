@@ -6,7 +6,7 @@ before the title once (`prompt`) and then as much of the catalogue's trie as it 
 """
 
 from userllm.decoding.beam import beam_search
-from userllm.decoding.exact import POSITIONS_AT_ONCE, catalogue_log_probs, chunks
+from userllm.decoding.exact import POSITIONS_AT_ONCE, catalogue_log_probs, chunks, like_lengths
 from userllm.decoding.frontier import Found
 from userllm.decoding.layout import (
     Choices,
@@ -15,6 +15,7 @@ from userllm.decoding.layout import (
     Prefix,
     branch_states,
     pack,
+    text_prefix,
     title_layout,
 )
 from userllm.decoding.likelihood import Prior, choice_log_probs, title_log_probs
@@ -35,8 +36,10 @@ __all__ = [
     "catalogue_log_probs",
     "choice_log_probs",
     "chunks",
+    "like_lengths",
     "pack",
     "read_prompt",
+    "text_prefix",
     "title_layout",
     "title_log_probs",
     "top_k",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,10 @@ POSITIONS_AT_ONCE = 4096
 """Bounds the memory of ranking; larger batches are slower on a processor's caches."""
 
 PIECE = 128
-"""Nodes in a piece of the trie, roughly: attention costs a node as many keys as its piece has."""
+"""Nodes in a piece of the trie, roughly: attention costs a node as many keys as its piece has.
+
+A piece costs a copy of its prompt, so pieces behind long prompts are larger, see `piece_size`.
+"""
 
 
 def chunks(users: int, positions: int) -> Iterator[slice]:
@@ -24,6 +27,28 @@ def chunks(users: int, positions: int) -> Iterator[slice]:
     size = max(1, POSITIONS_AT_ONCE // max(1, positions))
     for begin in range(0, users, size):
         yield slice(begin, begin + size)
+
+
+def like_lengths(lengths: Sequence[int], behind: int) -> Iterator[Tensor]:
+    """Groups users by the length of their text; otherwise as `chunks`.
+
+    Args:
+        lengths: Tokens of each user's text.
+        behind: Positions read behind it.
+
+    Yields:
+        `LongTensor[M]` users, those with the longest texts first.
+    """
+    order = torch.tensor(lengths).argsort(descending=True, stable=True)
+    while len(order):
+        size = max(1, POSITIONS_AT_ONCE // max(1, lengths[int(order[0])] + behind))
+        yield order[:size]
+        order = order[size:]
+
+
+def piece_size(prompt: int) -> int:
+    """Nodes in a piece of the trie behind a prompt of so many tokens."""
+    return max(PIECE, min(prompt // 4, 3 * PIECE))
 
 
 def cut_trie(trie: TitleTrie, size: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +93,7 @@ def catalogue_log_probs(
     prompt: Prompt,
     prior: Prior | None = None,
     *,
-    piece: int = PIECE,
+    piece: int | None = None,
     positions_at_once: int = POSITIONS_AT_ONCE,
 ) -> Tensor:
     """Exact log-probability `[B, N + 1]` of every item, nats.
@@ -80,17 +105,18 @@ def catalogue_log_probs(
         trie: The catalogue.
         prompt: One row a user.
         prior: For `B` views, if any.
-        piece: Most nodes of a piece, see `cut_trie`; a smaller trie is read in one.
-        positions_at_once: The model reads about so many positions in a pass, but at least one
-            piece of every user.
+        piece: Most nodes of a piece, see `cut_trie`; a smaller trie is read in one. None = as many
+            as suit the prompt.
+        positions_at_once: A pass holds about so many positions, those of the prompts counted, but
+            at least one piece of every user.
     """
-    users = len(prompt)
+    users, before = len(prompt), len(prompt.memory)
     logits = prompt.state.new_empty(users, len(trie.edge_token))
     starts = trie.to(torch.device("cpu")).edge_start
     first = int(starts[1])
     logits[:, :first] = llm.token_logits(prompt.state, trie.edge_token[:first])
-    pieces, bounds = cut_trie(trie, piece)
-    at_once = max(1, positions_at_once // (users * pieces.shape[1]))
+    pieces, bounds = cut_trie(trie, piece or piece_size(before))
+    at_once = max(1, positions_at_once // (users * (before + pieces.shape[1])))
     place = torch.empty_like(trie.token)
     for begin in range(0, len(pieces), at_once):
         nodes = pieces[begin : begin + at_once].to(trie.device)

@@ -22,21 +22,56 @@ class Prefix:
 
     Attributes:
         vectors: `FloatTensor[B, S, E]` input embeddings.
-        keep: `BoolTensor[B, S, S]` which prefix positions each prefix position sees.
+        keep: `BoolTensor[B, S, S]` which prefix positions each prefix position sees; None = plain
+            text, see `text_prefix`.
         visible: `BoolTensor[B, P, S]` which of them each view (see `Layout`) sees.
         positions: `LongTensor[B, S]` for the model's position embedding.
     """
 
     vectors: Tensor
-    keep: Tensor
+    keep: Tensor | None
     visible: Tensor
     positions: Tensor
+
+    @property
+    def sees(self) -> Tensor:
+        """`BoolTensor[B, S, S]`: `keep`, that of plain text too."""
+        if self.keep is not None:
+            return self.keep
+        places = torch.arange(self.vectors.shape[1], device=self.vectors.device)
+        return (places.unsqueeze(1) >= places).expand(len(self.vectors), -1, -1)
 
     @property
     def next_position(self) -> Tensor:
         """`LongTensor[B, P]`: position behind the last token that each view sees."""
         seen = self.positions.unsqueeze(1).masked_fill(~self.visible, -1)
         return seen.amax(dim=2) + 1
+
+
+def text_prefix(
+    llm: LanguageModel, rows: Tensor, views: int = 1, seen: Tensor | None = None
+) -> Prefix | None:
+    """Plain text as a prefix: a token sees itself and those before it, and views see its beginning.
+
+    What fills rows up stands behind all that sees anything, so no mask is needed to hide it.
+
+    Args:
+        llm: Gives the embeddings.
+        rows: `LongTensor[B, S]` tokens, filled up with -1 at the end.
+        views: `P`.
+        seen: `LongTensor[B, P]` how many tokens each view sees; None = all.
+
+    Returns:
+        None where the rows hold nothing.
+    """
+    if not rows.shape[1]:
+        return None
+    visible = (rows >= 0).unsqueeze(1).expand(-1, views, -1)
+    places = torch.arange(rows.shape[1], device=rows.device)
+    if seen is not None:
+        visible = visible & (places < seen.unsqueeze(2))
+    vectors = llm.embed_tokens(rows.clamp(min=0))
+    return Prefix(vectors, None, visible, places.expand(len(rows), -1))
 
 
 @dataclass(frozen=True)
@@ -160,8 +195,8 @@ def branch_states(llm: LanguageModel, layout: Layout, prefix: Prefix | None = No
         return llm.hidden_states(vectors, layout.keep.unsqueeze(1), layout.offset)
     length = prefix.vectors.shape[1]
     sees = prefix.visible.gather(1, layout.view.unsqueeze(2).expand(-1, -1, length))
-    blind = prefix.keep.new_zeros(len(sees), length, sees.shape[1])
-    above = torch.cat([prefix.keep, blind], dim=2)
+    blind = sees.new_zeros(len(sees), length, sees.shape[1])
+    above = torch.cat([prefix.sees, blind], dim=2)
     keep = torch.cat([above, torch.cat([sees, layout.keep], dim=2)], dim=1)
     start = prefix.next_position.gather(1, layout.view)
     positions = torch.cat([prefix.positions, start + layout.offset], dim=1)

@@ -7,7 +7,7 @@ import torch
 from benchmark.schema import Feature, FeatureKind, FeatureSchema
 from tests.tiny_model import LENGTH, TITLES, make_histories
 from userllm.config import TransformerSettings, UserLLMSettings
-from userllm.fusion import UserContext
+from userllm.fusion import GatedCrossAttention, UserContext
 from userllm.llm import LanguageModel
 from userllm.model import UserLLM
 from userllm.user_encoder import UserEncoder
@@ -30,8 +30,9 @@ def attached(llm: LanguageModel, kind: str, *, gates: float = 0.3, latents: int 
     fused = {"fusion": {"kind": kind, "heads": 2}, "projector": {"latents": latents}}
     model = UserLLM(encoder, llm, UserLLMSettings.model_validate(fused)).eval()
     for block in model.fusion.blocks if model.fusion is not None else []:
-        torch.nn.init.constant_(block.attention_gate, gates)  # type: ignore[arg-type]
-        torch.nn.init.constant_(block.feed_gate, gates)  # type: ignore[arg-type]
+        assert isinstance(block, GatedCrossAttention)
+        for gate in block.gates:
+            torch.nn.init.constant_(gate, gates)
     return model
 
 

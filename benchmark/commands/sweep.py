@@ -1,0 +1,163 @@
+"""`userllm-bench sweep`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import (
+    Layers,
+    RunConfig,
+    chosen_methods,
+    read_config,
+    read_layers,
+    read_preset,
+)
+from benchmark.errors import UserError
+from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
+from benchmark.tables import Tables, default_tables
+from benchmark.variants import Variant
+
+if TYPE_CHECKING:
+    pass
+
+DEFAULTS = {
+    "task": "next_item",
+    "part": "validation",
+    "methods": "user_llm,text_prompt,text_prompt_titles",
+}
+"""As an ablation, a sweep does not look at test unless told to."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What is asked of a sweep by shapes alone.
+
+    Attributes:
+        only: Whether it is.
+        llm_config: A shipped shape, or the path of a `config.json`.
+        tokenizer: A tokenizer's file or folder; None = the embedded one.
+    """
+
+    only: bool = False
+    llm_config: str | None = None
+    tokenizer: Path | None = None
+
+    def check(self) -> None:
+        """Refuses options that do not belong together.
+
+        Raises:
+            UserError: They do not.
+        """
+        if self.only and self.llm_config is None:
+            raise UserError("--cost-only needs --llm-config, e.g. --llm-config llama-3.2-1b")
+        for flag, value in (("--llm-config", self.llm_config), ("--tokenizer", self.tokenizer)):
+            if value is not None and not self.only:
+                raise UserError(f"{flag} {value} belongs to --cost-only: a run takes --llm")
+
+
+def sweep_command(
+    axes: Sequence[str],
+    values: Sequence[str],
+    options: Mapping[str, Any],
+    shapes: Shapes,
+    tables: Tables | None,
+    arguments: Sequence[str],
+) -> int:
+    """Runs what is missing of a sweep, prints a table and draws its figures.
+
+    Args:
+        axes: Names of one or two axes.
+        values: Comma-separated numbers, the first for the first axis.
+        options: Options of `run`, by their keys in `RunConfig`; None = not given.
+        shapes: Whether and how to count by shapes alone, and train nothing.
+        tables: What can be named; the project's own where None.
+        arguments: The command line, for the record.
+
+    Returns:
+        1 where a cell failed, else 0.
+    """
+    shapes.check()
+    tables = tables or default_tables()
+    given = {key: value for key, value in options.items() if value is not None}
+    config = read_config(None, {**DEFAULTS, **given}, tables)
+    methods = chosen_methods(config, tables)
+    layers = read_layers(config, tables)
+    read = read_axes(axes, values, methods, tables, layers)
+    for text in config.assignments:
+        name = text.partition("=")[0].strip()
+        if name in {axis.name for axis in read}:
+            raise UserError(f"--set {text}: the axis varies {name}")
+    variants = expand(read, methods, tables, layers)
+    if shapes.only:
+        from benchmark.commands.sweep_by_shape import count_by_shape
+
+        return count_by_shape(config, shapes, read, variants, layers, tables)
+    _check_windows(config, read, layers, tables)
+    return _run(config, read, variants, tables, arguments)
+
+
+def _run(
+    config: RunConfig,
+    axes: Sequence[NumberAxis],
+    variants: Sequence[Variant],
+    tables: Tables,
+    arguments: Sequence[str],
+) -> int:
+    warning = read_preset(config.preset, tables).warning
+    from benchmark.progress import open_progress, quiet_libraries
+    from benchmark.runner import run
+
+    progress = open_progress()
+    command = shlex.join(["userllm-bench", *arguments])
+    try:
+        with quiet_libraries():
+            rows = run(config, tables, progress, command, variants)
+    finally:
+        progress.close()
+    from benchmark.commands.sweep_table import about, print_sweep
+    from benchmark.plots_sweep import draw_sweep
+    from benchmark.sweep_points import points_of
+
+    for task in config.task:
+        own = [row for row in rows if row.task == task]
+        points = points_of(own)
+        metrics = shown_metrics(tables.tasks[task].metrics)
+        figures: list[Path] = []
+        try:
+            described = about(own, metrics, [axis.name for axis in axes])
+            figures = draw_sweep(points, axes[0].name, config.out / "plots", described)
+        except UserError as error:
+            print(f"no figures: {error}", file=sys.stderr)
+        if not config.as_json:
+            print_sweep(points, own, [axis.name for axis in axes], metrics, figures, warning)
+    if config.as_json:
+        print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
+        if warning:
+            print(warning, file=sys.stderr)
+    return 1 if any(row.error for row in rows) else 0
+
+
+def shown_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The first metric of a task, and its last recall or, without any, its last metric."""
+    recalls = [metric for metric in metrics if metric.startswith("recall@")]
+    return tuple(dict.fromkeys([metrics[0], (recalls or list(metrics))[-1]]))
+
+
+def _check_windows(
+    config: RunConfig, axes: Sequence[NumberAxis], layers: Layers, tables: Tables
+) -> None:
+    """Refuses lengths that a task's own window would cut, so that they would say nothing."""
+    longest = max((max(axis.values) for axis in axes if axis.name == SEQ_LEN), default=0)
+    for task in config.task:
+        window = getattr(layers.resolve(tables, task), "window", None)
+        if window is not None and longest > window:
+            raise UserError(
+                f"--values: {task} reads at most {window} events: add --set "
+                f"{task}.window={int(longest)} to sweep longer histories"
+            )

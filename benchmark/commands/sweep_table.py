@@ -1,0 +1,108 @@
+"""What a sweep found, as a table on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.commands.table import open_console, print_end, print_reasons, title
+from benchmark.plots_sweep import About
+from benchmark.provenance import differences_in_code
+
+if TYPE_CHECKING:
+    from benchmark.results import Row
+    from benchmark.sweep_points import Point
+
+_UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def about(rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str]) -> About:
+    """What a figure of some rows of one task says of them."""
+    record = next((row.record for row in rows if row.record), None)
+    first = rows[0]
+    seeds = sorted({row.seed for row in rows})
+    measured = f"preset {first.preset}, seed{'s' if len(seeds) > 1 else ''} " + ", ".join(
+        map(str, seeds)
+    )
+    if record is not None:
+        host = record.host
+        threads = f"{host.get('threads')} threads of {host.get('cpu')}"
+        measured = f"{title(rows)}, {measured.partition(', ')[2]}, {threads}"
+    code = differences_in_code(row.record for row in rows if row.record)
+    other = axes[1] if len(axes) > 1 else ""
+    return About(first.task, first.dataset, tuple(metrics), measured, code, other)
+
+
+def print_sweep(
+    points: Sequence[Point],
+    rows: Sequence[Row],
+    axes: Sequence[str],
+    metrics: Sequence[str],
+    figures: Sequence[Path],
+    warning: str,
+) -> None:
+    """Prints a line a method and place, and where records and figures are."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
+    table.add_column("method", overflow="fold")
+    for name in axes:
+        table.add_column(name, justify="right")
+    for name in (*metrics, "tokens", "FLOPs to read", "FLOPs in all", "latency", "train FLOPs"):
+        table.add_column(name, justify="right")
+    for point in points:
+        table.add_row(*_cells(point, axes, metrics))
+    console = open_console()
+    print(title(rows))
+    console.print(table)
+    print_reasons(rows)
+    print(
+        "metrics with 95% bootstrap intervals over users; tokens: mean that the language model "
+        "reads; FLOPs of one answer (multiply-add = 2), train FLOPs of every stage"
+    )
+    truncated = [point for point in points if point.cost.truncated_users]
+    for point in truncated:
+        place = ", ".join(f"{name}={value:g}" for name, value in point.axes.items())
+        print(
+            f"{point.method} at {place}: {point.cost.truncated_users:.0%} of users lost "
+            f"{point.cost.dropped_events:.1f} events on average, the oldest, for want of positions"
+        )
+    code = differences_in_code(row.record for row in rows if row.record)
+    if code:
+        print(code)
+    print_end(console, rows, figures, warning)
+
+
+def _cells(point: Point, axes: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    cells = [point.method, *(f"{point.axes[name]:g}" for name in axes)]
+    if point.na:
+        failed = any(row.error for row in point.rows)
+        return [*cells, *["error" if failed else "n/a"] * len(metrics), "", "", "", "", ""]
+    for name in metrics:
+        found = point.metrics.get(name)
+        cells.append(
+            "" if found is None else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+        )
+    cost = point.cost
+    tokens = "no LLM" if cost.llm_input_tokens is None else f"{cost.llm_input_tokens:,.0f}"
+    latency = "" if cost.latency_seconds is None else f"{1e3 * cost.latency_seconds:.1f} ms"
+    return [
+        *cells,
+        tokens,
+        short(cost.prompt_flops),
+        short(cost.answer_flops),
+        latency,
+        short(cost.training_flops),
+    ]
+
+
+def short(number: float | None) -> str:
+    """A number with three digits and a unit prefix, "" for none."""
+    if number is None:
+        return ""
+    for size, unit in _UNITS:
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.3g}"

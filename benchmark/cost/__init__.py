@@ -1,0 +1,1 @@
+"""What training and an answer cost: arithmetic, tokens, seconds and bytes."""

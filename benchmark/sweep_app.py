@@ -1,0 +1,94 @@
+"""`userllm-bench sweep` as typer reads it. Nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark import options
+
+
+def sweep(
+    context: typer.Context,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="seq_len (events of a history that are read), or a setting that is a number. "
+            "Twice: a grid."
+        ),
+    ] = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Numbers, comma-separated; the first --values belongs to the first --axis."
+        ),
+    ] = None,
+    cost_only: Annotated[
+        bool,
+        typer.Option("--cost-only", help="Count by shapes alone: nothing is trained or loaded."),
+    ] = False,
+    llm_config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_PATH",
+            help="With --cost-only: the shape of a language model (llama-3.2-1b, gemma-3-1b, "
+            "gemma-2-2b, qwen3-0.6b, gpt2, pythia-160m), or a config.json.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="With --cost-only: what counts tokens; the embedded one if absent."),
+    ] = None,
+    task: options.Task = None,
+    dataset: options.Dataset = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="Methods, comma-separated (default user_llm,text_prompt,text_prompt_titles)."
+        ),
+    ] = None,
+    preset: options.Preset = None,
+    seeds: options.Seeds = None,
+    assignments: options.Assignments = None,
+    split: options.Split = None,
+    part: Annotated[
+        str | None, typer.Option(help="Targets to score: validation (default) or test.")
+    ] = None,
+    seen: options.Seen = None,
+    llm: options.LanguageModel = None,
+    out: options.Out = None,
+    threads: options.Threads = None,
+    accelerator: options.Accelerator = None,
+    force: options.Force = None,
+    keep_models: options.KeepModels = None,
+    as_json: options.Json = None,
+) -> int:
+    """Vary the length of histories, or any number, and see what it does to quality and cost.
+
+    Example: userllm-bench sweep --axis seq_len --values 10,25,50,100,200 --task next_item
+    """
+    from benchmark.commands.sweep import Shapes, sweep_command
+
+    given: dict[str, Any] = {
+        "task": task,
+        "dataset": dataset,
+        "methods": methods,
+        "preset": preset,
+        "seeds": seeds,
+        "set": assignments or None,
+        "split": split,
+        "part": part,
+        "seen": seen,
+        "llm": llm,
+        "out": out,
+        "threads": threads,
+        "accelerator": accelerator,
+        "force": force,
+        "keep_models": keep_models,
+        "json": as_json,
+    }
+    asked = Shapes(cost_only, llm_config, tokenizer)
+    tables, command = context.obj
+    return sweep_command(axis or [], values or [], given, asked, tables, command)
