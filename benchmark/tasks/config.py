@@ -20,6 +20,7 @@ class TaskSettings(BaseModel):
     validation_users: int = Field(
         0, ge=0, description="Validation users looked at while training; 0 = all."
     )
+    users: int = Field(0, ge=0, description="Users asked of the part that is scored; 0 = all.")
 
 
 class NextItemSettings(TaskSettings):

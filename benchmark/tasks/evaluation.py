@@ -35,11 +35,21 @@ class Evaluation:
     seconds: float
 
 
-def examples_of(split: Split, part: str) -> Examples:
-    """The examples of a part; ValueError where there is no such part."""
+def examples_of(split: Split, part: str, users: int = 0) -> Examples:
+    """The examples of a part, or of some users drawn from it.
+
+    Args:
+        split: Where they come from.
+        part: `test` or `validation`.
+        users: How many, the same ones in every run; 0 = all.
+
+    Raises:
+        ValueError: There is no such part.
+    """
     if part not in PARTS:
         raise ValueError(f"part must be one of {PARTS}, got {part!r}")
-    return split.test if part == "test" else split.validation
+    examples = split.test if part == "test" else split.validation
+    return examples.sample(users, seed=0) if users else examples
 
 
 def heard(progress: Progress | None, part: str, count: int) -> Callable[[int], None]:

@@ -174,7 +174,7 @@ class FavoriteGenre:
         Raises:
             RunError: No user has a label, or the method answers with what are no scores.
         """
-        everybody = examples_of(split, part)
+        everybody = examples_of(split, part, self.settings.users)
         question = self.question(everybody, split.train)
         asked, dropped = len(question.examples), len(everybody) - len(question.examples)
         on_batch = heard(progress, part, asked)
@@ -203,7 +203,9 @@ class FavoriteGenre:
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""
-        examples = self.question(examples_of(split, part), split.train).examples
+        examples = self.question(
+            examples_of(split, part, self.settings.users), split.train
+        ).examples
         goal = self.asked_of(split.train)
 
         def answer(method: LabelRanker, histories: HistoryBatch, rows: np.ndarray) -> object:

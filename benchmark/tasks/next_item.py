@@ -123,7 +123,7 @@ class NextItem:
             progress: Told how far the ranking is.
             name: The method's name, for errors.
         """
-        examples = examples_of(split, part)
+        examples = examples_of(split, part, self.settings.users)
         on_batch = heard(progress, part, len(examples))
         begin = time.perf_counter()
         answers = self._ask(method, examples, seen, name, on_batch)
@@ -140,7 +140,7 @@ class NextItem:
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""
-        examples = examples_of(split, part)
+        examples = examples_of(split, part, self.settings.users)
         count = examples.log.schema.num_items
         k = min(self.settings.k, count)
 

@@ -147,7 +147,7 @@ class ReviewGeneration:
             progress: Told how far it is.
             name: The method's name, for errors.
         """
-        examples = examples_of(split, part)
+        examples = examples_of(split, part, self.settings.users)
         on_batch = heard(progress, part, len(examples))
         prompts, references = self._prompts(split, examples), self._references(examples)
         begin = time.perf_counter()
@@ -174,7 +174,7 @@ class ReviewGeneration:
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""
-        examples = examples_of(split, part)
+        examples = examples_of(split, part, self.settings.users)
         prompts = self._prompts(split, examples)
         none = np.zeros(0, dtype=np.int64)
         longest = TOKENS_A_WORD * self.settings.longest
