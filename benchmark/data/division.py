@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.data.dataset import Dataset, fingerprint
+from benchmark.data.encoding import count
 from benchmark.data.histories import Examples, cut_examples
 from benchmark.data.item_texts import with_summaries
+from benchmark.events import within
 from benchmark.protocols import TrainingData
 
 COLD, WARM = "cold", "warm"
@@ -64,7 +66,7 @@ class Part:
     """Targets of one part of a split, as positions in the data set's events, one a user.
 
     Attributes:
-        rows: `[n]` users.
+        rows: `[n]` users, ascending.
         begins: `[n]` first event of each target.
         ends: `[n]` one past its last.
         known: `BoolArray[events]`, what may stand in a history; events of or after a user's own
@@ -77,14 +79,14 @@ class Part:
     known: np.ndarray
 
     def examples(self, dataset: Dataset) -> Examples:
-        """Histories and targets over a copy that holds nothing later."""
+        """Histories and targets over a log that holds nothing later."""
         log = dataset.events
         before, until = log.indptr[1:].copy(), log.indptr[1:].copy()
         before[self.rows], until[self.rows] = self.begins, self.ends
-        place = np.arange(log.num_events)
-        history = self.known & (place < np.repeat(before, log.lengths))
-        target = (place >= np.repeat(before, log.lengths)) & (place < np.repeat(until, log.lengths))
-        return cut_examples(log, history | target, self.rows, self.begins, self.ends)
+        keep = within(log.indptr[:-1], before, log.num_events)
+        keep &= self.known
+        keep |= within(before, until, log.num_events)
+        return cut_examples(log, keep, self.rows, self.begins, self.ends)
 
 
 def divided(
@@ -191,8 +193,7 @@ def training_data(dataset: Dataset, kept: np.ndarray) -> TrainingData:
 
 def grouped(examples: Examples, train: TrainingData) -> Examples:
     """The examples with the groups `cold` and `warm`, by whether training has met the target."""
-    met = np.zeros(train.schema.num_items + 1, dtype=bool)
-    met[train.events.items] = True
+    met = count(train.events.items, train.schema.num_items) > 0
     warm = met[examples.targets]
     return Examples(
         examples.log,

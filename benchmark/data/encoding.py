@@ -135,6 +135,14 @@ def numbers(name: str, column_name: str, column: pl.Series) -> np.ndarray:
     return values.fill_null(float("nan")).to_numpy()
 
 
+def whole_numbers(column: pl.Series) -> np.ndarray:
+    """Whole numbers, none missing, as an array of their own: `int64`, `[rows]`."""
+    values = np.empty(len(column), dtype=np.int64)  # one that is large has large pages too
+    for rows in pieces(len(column)):
+        values[rows] = column[rows].cast(pl.Int64).to_numpy()
+    return values
+
+
 def count(codes: np.ndarray, highest: int) -> np.ndarray:
     """How often each index from 0 to the highest is there; as `np.bincount`, with less memory."""
     total = np.zeros(highest + 1, dtype=np.int64)

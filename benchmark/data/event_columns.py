@@ -9,7 +9,14 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from benchmark.data.encoding import count, encode_feature, encode_ids, number_in_order, texts_of
+from benchmark.data.encoding import (
+    count,
+    encode_feature,
+    encode_ids,
+    number_in_order,
+    texts_of,
+    whole_numbers,
+)
 from benchmark.data.ordering import (
     ascending_pairs,
     meets_again,
@@ -59,7 +66,7 @@ def sort_events(
         UserError: A value is not declared.
     """
     users, user_codes = number_in_order(rows.pop(USER))
-    timestamps = rows.pop(TIMESTAMP).cast(pl.Int64).to_numpy(writable=True)
+    timestamps = whole_numbers(rows.pop(TIMESTAMP))
     columns: dict[str, np.ndarray] = {}
 
     def encode_items() -> None:

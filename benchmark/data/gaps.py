@@ -38,6 +38,9 @@ def gap_column(timestamps: np.ndarray, indptr: np.ndarray) -> np.ndarray:
         timestamps: `[events]` seconds, ascending within a user.
         indptr: `[U + 1]`, see `EventLog`.
     """
-    seconds = np.diff(timestamps.astype(np.float64), prepend=np.nan)
-    seconds[indptr[:-1][np.diff(indptr) > 0]] = np.nan
-    return GAP_FEATURE.bucket(seconds)
+    seconds = np.diff(timestamps.astype(np.int64, copy=False).view(np.uint64))
+    buckets = np.ones(len(timestamps), dtype=np.uint8)
+    for edge in GAP_FEATURE.edges:  # few: to compare with each is faster than to search
+        buckets[1:] += seconds >= np.uint64(edge)
+    buckets[indptr[:-1][np.diff(indptr) > 0]] = 0
+    return buckets.astype(np.int32)

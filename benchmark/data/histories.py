@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.events import EventLog
+from benchmark.events import EventLog, kept_before
 from benchmark.types import HistoryBatch
 
 
@@ -109,23 +109,22 @@ def cut_examples(
     begins: np.ndarray,
     ends: np.ndarray,
 ) -> Examples:
-    """Examples over a copy of some events.
+    """Examples over a copy of some events; over the log itself, maybe on disk, where all are kept.
 
     Args:
         log: All events.
-        keep: `BoolArray[events]`, what the copy holds: histories and targets, nothing later.
-        rows: `[n]` users (rows of the log); those left without a history are dropped.
+        keep: `BoolArray[events]`, what they hold: histories and targets, nothing later.
+        rows: `[n]` users (rows of the log), ascending; those left without a history are dropped.
         begins: `[n]` positions in `log` of the targets' first events.
         ends: `[n]` positions, one past the targets' last events; all of a target must be kept.
     """
-    places = np.concatenate([[0], np.cumsum(keep)])
-    own = log.only(keep)
+    own = log if keep.all() else log.only(keep)
     found = Examples(
         log=own,
         users=rows + 1,
         starts=own.indptr[rows],
-        stops=places[begins],
-        ends=places[ends],
+        stops=kept_before(keep, begins),
+        ends=kept_before(keep, ends),
     )
     return found.only(found.stops > found.starts)
 

@@ -10,6 +10,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.division import COLD, Need, Part, Split, divided
 from benchmark.data.splits_config import ColdItemsSettings, GlobalTimeSettings, SplitSettings
 from benchmark.errors import UserError
+from benchmark.events import within
 
 ONE_EVENT = Need()
 
@@ -41,10 +42,9 @@ def split_last(
     """
     rows, validation, test = _last_targets(dataset, need)
     log = dataset.events
-    kept = np.ones(log.num_events, dtype=bool)
-    place, cut = np.arange(log.num_events), log.indptr[1:].copy()
+    cut = log.indptr[1:].copy()
     cut[rows] = validation
-    kept = place < np.repeat(cut, log.lengths)
+    kept = within(log.indptr[:-1], cut, log.num_events)
     everything = np.ones(log.num_events, dtype=bool)
     return divided(
         dataset,
@@ -69,21 +69,21 @@ def _say_last(need: Need) -> str:
 def _last_targets(dataset: Dataset, need: Need) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Users with targets, and where the targets of validation and test begin."""
     log = dataset.events
-    place = np.arange(log.num_events)
+    counts = log.lengths
+    eligible = None  # all events
     if need.field:
         if need.field not in log.written:
             raise UserError(f"data set {dataset.name!r} has no {need.field} that users wrote")
-        eligible = place[log.written[need.field].lengths > 0]
-    else:
-        eligible = place
+        eligible = np.flatnonzero(log.written[need.field].lengths > 0)
+        owner = np.searchsorted(log.indptr, eligible, side="right") - 1
+        counts = np.bincount(owner, minlength=log.num_users)
     # The last two blocks of each user's eligible events (which are neighbours unless a field
     # makes them few, and then a block is one event).
-    owner = np.searchsorted(log.indptr, eligible, side="right") - 1
-    counts = np.bincount(owner, minlength=log.num_users)
     stops = np.cumsum(counts)
     rows = np.flatnonzero(counts >= 2 * need.block)
-    test = eligible[stops[rows] - need.block]
-    validation = eligible[stops[rows] - 2 * need.block]
+    test, validation = stops[rows] - need.block, stops[rows] - 2 * need.block
+    if eligible is not None:
+        test, validation = eligible[test], eligible[validation]
     enough = validation > log.indptr[rows]
     if not enough.any():
         what = f"{need.block} events" if need.block > 1 else "events"
@@ -210,7 +210,7 @@ def split_cold_items(
     warm = ~cold[log.items]
     cut = log.indptr[1:].copy()
     cut[rows] = validation
-    kept = warm & (np.arange(log.num_events) < np.repeat(cut, log.lengths))
+    kept = warm & within(log.indptr[:-1], cut, log.num_events)
     description = (
         f"{LAST if need == ONE_EVENT else _say_last(need)}; {count} items"
         f" ({settings.share:.0%} of those with events, seed {settings.seed}) are cold: their"

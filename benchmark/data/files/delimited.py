@@ -61,11 +61,23 @@ class Layout:
         return [name for name, kind in self.columns.items() if kind != pl.String]
 
 
-def read_block(block: Block, file: TextFile, layout: Layout, sink: BrokenLines) -> pl.DataFrame:
-    """The sound rows of a block, in order."""
-    frame = _all_at_once(block, layout, sink)
+def sound_rows(
+    block: Block, file: TextFile, layout: Layout, frame: pl.DataFrame | None, sink: BrokenLines
+) -> pl.DataFrame:
+    """The sound rows of a block, in order.
+
+    Args:
+        block: The lines.
+        file: Where they stand.
+        layout: What a line holds.
+        frame: What `all_at_once` said of them.
+        sink: Told what is broken.
+    """
     if frame is not None:
-        return frame
+        if len(frame) == block.lines:
+            return sink.sound(frame, range(block.first, block.first + len(frame)))
+        if sink.all_sound(frame):
+            return frame
     lines, strange = decoded(block, latin1=file.latin1)
     sink.counts[NOT_UTF8] += strange
     spans = layout.multiline and layout.quotes and QUOTE.encode() in block.data
@@ -76,8 +88,11 @@ def read_block(block: Block, file: TextFile, layout: Layout, sink: BrokenLines) 
     return sink.sound(frame.drop(_LINE), (frame[_LINE] + block.first).to_numpy())
 
 
-def _all_at_once(block: Block, layout: Layout, sink: BrokenLines) -> pl.DataFrame | None:
-    """A block as polars reads it, None where that is not sure to be right."""
+def all_at_once(block: Block, layout: Layout) -> pl.DataFrame | None:
+    """A block as polars reads it, None where that is not sure to be right.
+
+    A row for each line, or, where that cannot be, for each record of several lines.
+    """
     separator, last = layout.separator[0], layout.fields[-1]
     doubled = layout.separator == 2 * separator
     if not separator.isascii() or not (layout.quotes or (doubled and not layout.texts)):
@@ -98,22 +113,18 @@ def _all_at_once(block: Block, layout: Layout, sink: BrokenLines) -> pl.DataFram
         )
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
         return None
-    by_line = len(frame) == block.lines
     # A line with too few fields ends in nulls; one whose last field is empty does too, but then
     # it is merely looked at twice.
     if (
-        not (by_line or (layout.multiline and len(frame) == block.records))
+        not (len(frame) == block.lines or (layout.multiline and len(frame) == block.records))
         or any(frame[name].null_count() for name in {*layout.numbers, last})
         or any(frame[name].null_count() < len(frame) for name in gaps)
         or not all(frame[name].is_finite().all() for name in layout.numbers)
     ):
         return None
-    frame = frame.select(
+    return frame.select(
         _null_if_empty(pl.col(name)) if name in layout.texts else name for name in layout.columns
     )
-    if by_line:
-        return sink.sound(frame, range(block.first, block.first + len(frame)))
-    return frame if sink.all_sound(frame) else None
 
 
 def _line_by_line(lines: Sequence[str], layout: Layout) -> tuple[pl.DataFrame, list[int]]:

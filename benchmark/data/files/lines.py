@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import polars as pl
@@ -55,7 +55,7 @@ def read_json_lines(
     """
     with _reading(opened, "utf-8", broken, checks) as (file, sink):
         frames = [read_json_block(block, schema, sink) for block in blocks(file)]
-        return _together(frames, schema, sink)
+        return _together(pl.DataFrame(schema=dict(schema)), frames, sink)
 
 
 def read_delimited(
@@ -69,6 +69,7 @@ def read_delimited(
     overflow: str = "",
     multiline: bool = True,
     checks: Sequence[Check] = (),
+    each: Callable[[pl.DataFrame], pl.DataFrame] = lambda frame: frame,
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Reads separated values.
 
@@ -90,10 +91,13 @@ def read_delimited(
             too many. "" = none may.
         multiline: Whether a quoted field may hold line breaks.
         checks: What values must also be.
+        each: What becomes of sound rows, some at a time; it neither drops nor adds one. Of a large
+            file no more is then kept than what is made of it.
 
     Returns:
-        The columns in the order given, rows in file order; and counts by reason (`broken lines`
-        and those of `benchmark.data.files.delimited`), empty where there is nothing to say.
+        What `each` makes of the columns in the order given, rows in file order; and counts by
+        reason (`broken lines` and those of `benchmark.data.files.delimited`), empty where there is
+        nothing to say.
 
     Raises:
         UserError: The file is empty, lacks a column, the encoding is unknown, or too many lines
@@ -103,19 +107,27 @@ def read_delimited(
     if not separator or set(separator) & {delimited.QUOTE, "\n", "\r"}:
         raise UserError(f"{opened.name}: {separator!r} cannot separate fields")
     layout = None if header else Layout(separator, tuple(columns), columns, overflow, multiline)
+
+    def parsed(found: Iterator[Block]) -> Iterator[tuple[Block, Layout, pl.DataFrame | None]]:
+        known = layout
+        for block in found:
+            if known is None:
+                first = _header(block)
+                if first is None:
+                    continue
+                line, block = first
+                fields = _named_fields(opened.name, line, separator, columns)
+                known = Layout(separator, fields, columns, overflow, multiline)
+            if block.data:
+                yield block, known, delimited.all_at_once(block, known)
+
     frames = []
     with _reading(opened, encoding, broken, checks) as (file, sink):
-        for block in ahead(blocks(file, quoted=multiline and len(separator) == 1)):
-            if layout is None:
-                found = _header(block)
-                if found is None:
-                    continue
-                line, block = found
-                fields = _named_fields(opened.name, line, separator, columns)
-                layout = Layout(separator, fields, columns, overflow, multiline)
-            if block.data:
-                frames.append(delimited.read_block(block, file, layout, sink))
-        return _together(frames, columns, sink)
+        # One block is read, the one before it parsed and the one before that judged, all at once.
+        found = ahead(blocks(file, quoted=multiline and len(separator) == 1))
+        for block, known, frame in ahead(parsed(found)):
+            frames.append(each(delimited.sound_rows(block, file, known, frame, sink)))
+        return _together(each(pl.DataFrame(schema=dict(columns))), frames, sink)
 
 
 @contextmanager
@@ -130,9 +142,9 @@ def _reading(
 
 
 def _together(
-    frames: Sequence[pl.DataFrame], schema: Schema, sink: BrokenLines
+    empty: pl.DataFrame, frames: Sequence[pl.DataFrame], sink: BrokenLines
 ) -> tuple[pl.DataFrame, dict[str, int]]:
-    frame = pl.concat([pl.DataFrame(schema=dict(schema)), *frames])
+    frame = pl.concat([empty, *frames])
     return frame, sink.finish(len(frame))
 
 

@@ -160,13 +160,15 @@ def write_dataset(dataset: Dataset, folder: Path, origin: Origin) -> Manifest:
     for position, feature in enumerate(log.schema):
         column = (log.item_columns if feature.of_item else log.columns)[feature.name]
         contents[_feature_file(position, feature.name)] = column
-    side_by_side(partial(_write, arrays / file, array) for file, array in contents.items())
-    _write_texts(arrays, "users", dataset.users.external_ids)
-    _write_texts(arrays, "items", catalog.items.external_ids)
-    _write_texts(arrays, "texts", catalog.texts)
-    for name, texts in log.written.items():
-        _write_texts(arrays, f"written-{name}", texts)
-    write_tables(dataset, folder)
+    written = {
+        "users": dataset.users.external_ids,
+        "items": catalog.items.external_ids,
+        "texts": catalog.texts,
+        **{f"written-{name}": texts for name, texts in log.written.items()},
+    }
+    tasks = [partial(_write, arrays / file, array) for file, array in contents.items()]
+    tasks += [partial(_write_texts, arrays, name, texts) for name, texts in written.items()]
+    side_by_side([partial(write_tables, dataset, folder), *tasks])
     paths = [path for path in folder.rglob("*") if path.is_file()]
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -193,7 +195,7 @@ def write_dataset(dataset: Dataset, folder: Path, origin: Origin) -> Manifest:
         package_version=__version__,
     )
     # A crash of the machine must not leave a manifest beside arrays that were never written out.
-    for path in (*paths, arrays):
+    for path in (folder / "users.parquet", folder / "items.parquet", arrays):  # `_write` waits too
         _sync(path)
     (folder / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, indent=2) + "\n")
     _sync(folder / MANIFEST)
@@ -223,13 +225,18 @@ def _write_texts(folder: Path, name: str, texts: Sequence[str]) -> None:
 
 
 def _write(path: Path, values: np.ndarray) -> None:
-    """Writes an array as `np.save` does, but a full disk is told as what it is."""
+    """Writes an array as `np.save` does, but a full disk is told as what it is.
+
+    Waits until it is on the disk, which takes its time while other arrays are made ready.
+    """
     values = np.ascontiguousarray(values)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
         content = values.reshape(-1).view(np.uint8).data
         for begin in range(0, len(content), _PIECE_BYTES):
             file.write(content[begin : begin + _PIECE_BYTES])
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(path: Path) -> None:

@@ -1,6 +1,8 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmark.data.dataset import build_dataset
 from benchmark.data.encoding import encode_feature
@@ -21,6 +23,17 @@ def test_a_gap_is_the_time_since_the_same_users_event_before():
     # The first event of each user is unknown, whoever stands before; users without events are none.
     assert column.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 2]
     assert len(GAP_FEATURE.labels) == GAP_FEATURE.cardinality == 10
+
+
+@given(st.lists(st.lists(st.integers(0, 10**9), max_size=6), max_size=6))
+def test_gaps_are_the_buckets_of_their_feature(users):
+    indptr = np.cumsum([0, *map(len, users)])
+    times = np.array([time for user in users for time in sorted(user)], dtype=np.int64)
+    seconds = [
+        gap for user in users for gap in np.diff(np.array(sorted(user), float), prepend=np.nan)
+    ]
+    expected = GAP_FEATURE.bucket(np.array(seconds))
+    assert gap_column(times, indptr).tolist() == expected.tolist()
 
 
 def test_gaps_do_not_depend_on_what_comes_later(world, world_split):

@@ -275,6 +275,11 @@ def test_sample_is_a_part_in_order(world_split):
     assert test.sample(999, seed=0) is test
 
 
+def test_examples_copy_no_event_where_all_are_kept(world, world_split):
+    assert world_split.test.log is world.events
+    assert not np.shares_memory(world_split.validation.log.items, world.events.items)
+
+
 def test_latest_events_of_a_part_of_the_users(world):
     examples = latest_events(world.events, np.array([2, 5]))
     assert examples.users.tolist() == [3, 6]
