@@ -196,6 +196,11 @@ class TextPrompt:
         reads: nn.Module = self._llm.model.base_model
         return {LLM: reads}
 
+    @property
+    def tokenizer(self) -> Any:
+        """See `benchmark.protocols.PromptReader`."""
+        return self._llm.tokenizer
+
     def prompt_tokens(
         self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
     ) -> PromptTokens:

@@ -18,6 +18,7 @@ import torch
 
 from benchmark import host, results
 from benchmark.cost.answers import answer_cost
+from benchmark.cost.bills import with_bills
 from benchmark.data.division import Split
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
@@ -49,7 +50,16 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
     progress.stage("measure the cost of answers")
-    cost = answer_cost(method, task.asking(cell.split, world.seen, world.part), world.cost)
+    asking = task.asking(cell.split, world.seen, world.part)
+    cost = with_bills(
+        answer_cost(method, asking, world.cost),
+        method,
+        asking,
+        outliner=cell.outliner,
+        settings=cell.method_settings,
+        encoder=cell.encoder,
+        data=train,
+    )
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation, cost)
     with _in_place(cell.folder) as folder:
         evaluation.examples.write_parquet(folder / results.EXAMPLES)

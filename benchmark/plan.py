@@ -145,6 +145,7 @@ class Cell:
             share.
         serves_all: Whether its fit serves all tasks of the run.
         shares: Whether stages of it serve other tasks of the run too.
+        outliner: What makes its outline, `module:attribute`; "" = nothing.
     """
 
     task: Callable[[], Task]
@@ -165,6 +166,7 @@ class Cell:
     encoder: ChosenEncoder | None = None
     serves_all: bool = False
     shares: bool = False
+    outliner: str = ""
 
     @property
     def title(self) -> str:

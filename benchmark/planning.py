@@ -258,6 +258,7 @@ def make_cell(
         shares=shares,
         axes=variant.axes,
         encoder=encoder,
+        outliner=method_entry.outline,
     )
 
 

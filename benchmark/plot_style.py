@@ -93,7 +93,7 @@ def place_labels(
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # lays everything out, so that extents are known
-    marks = axes.transData.transform(list(zip(xs, ys, strict=True)))
+    marks = axes.transData.transform(list(zip(xs, ys, strict=True))).tolist()
     half = 6 * figure.dpi / 72
     taken: list[BboxBase] = [Bbox([[x - half, y - half], [x + half, y + half]]) for x, y in marks]
     for x, ends in zip(xs, whiskers, strict=True):
@@ -107,7 +107,7 @@ def place_labels(
                 x, y = x0 + (x1 - x0) * n / steps, y0 + (y1 - y0) * n / steps
                 taken.append(Bbox([[x - half / 4, y - half / 4], [x + half / 4, y + half / 4]]))
     inside = axes.get_window_extent()
-    for x, y, label, colour in zip(xs, ys, labels, colours, strict=True):
+    for x, y, mark, label, colour in zip(xs, ys, marks, labels, colours, strict=True):
         best: tuple[float, Annotation, BboxBase] | None = None
         if not label:
             continue
@@ -124,6 +124,8 @@ def place_labels(
             box = _text_box(note, canvas)
             cost = rank * 1e-3 + sum(_overlap(box, other) for other in taken)
             cost += box.width * box.height - _overlap(box, inside)
+            if paths and _nearest(box, marks) != mark:
+                cost += 0.3 * box.width * box.height  # who reads it would think it another's
             if best is None or cost < best[0]:
                 if best is not None:
                     best[1].remove()
@@ -136,6 +138,12 @@ def place_labels(
         # A white rim keeps it readable where a faint line passes behind it.
         best[1].set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
         taken.append(best[2])
+
+
+def _nearest(box: BboxBase, marks: Sequence[Sequence[float]]) -> Sequence[float]:
+    """The mark that is nearest to the middle of a box."""
+    across, up = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return min(marks, key=lambda mark: (mark[0] - across) ** 2 + (mark[1] - up) ** 2)
 
 
 def _darker(colour: str) -> tuple[float, float, float]:

@@ -90,9 +90,9 @@ def _draw_ratios(canvas: Canvas, panel: Axes, second: float | None) -> list[_Pat
     """One panel."""
     there = [line for line in canvas.lines if line.second in (None, second)]
     base = {x: point for line in there if line.method == USER_LLM for x, point in line.places}
-    canvas.among = [line for line in there if line.method.startswith(TEXT_PROMPT)]
     paths = []
-    for line in canvas.among:
+    for line in (own for own in there if own.method.startswith(TEXT_PROMPT)):
+        canvas.among = [line]  # in the middle, where its numbers are written
         for field, _, look in _KINDS:
             ratios = reductions(line, base, field)
             if canvas.draw(panel, line, ratios, **{"linestyle": "-", **look}):
@@ -106,16 +106,24 @@ def _draw_ratios(canvas: Canvas, panel: Axes, second: float | None) -> list[_Pat
 
 
 def _write_ratios(figure: Figure, panel: Axes, paths: Sequence[_Path]) -> None:
-    """Writes the numbers of the thick lines, unless they are too many."""
-    marks = [(x, y, own.line) for own in paths if own.field == _KINDS[0][0] for x, y in own.marks]
-    if len(marks) <= _MANY:
-        ys = [y for _, y, _ in marks]
-        study = [(x, STUDY) for x in panel.get_xlim()]
-        place_labels(
-            figure, panel, [x for x, *_ in marks], ys, [(y, y) for y in ys],
-            [f"{y:,.0f}" if y >= 100 else f"{y:.3g}" for y in ys],
-            [line.colour for *_, line in marks], [study, *(own.marks for own in paths)],
-        )  # fmt: skip
+    """Writes the numbers of the thick lines, unless they are too many; of single marks, of all."""
+    single = max((len(own.marks) for own in paths), default=0) == 1
+    marks = [(x, y, own) for own in paths for x, y in own.marks]
+    kinds = {field: kind.rpartition(", ")[2] if single else "" for field, kind, _ in _KINDS}
+    wanted = {own for own, *_ in (_KINDS if single else _KINDS[:1])}
+    if sum(own.field in wanted for *_, own in marks) > _MANY:
+        return
+    ys = [y for _, y, _ in marks]
+    told = [f"{y:,.0f}" if y >= 100 else f"{y:.3g}" for y in ys]
+    labels = [
+        f"{text} {kinds[own.field]}".strip() if own.field in wanted else ""
+        for text, (*_, own) in zip(told, marks, strict=True)
+    ]
+    study = [(x, STUDY) for x in panel.get_xlim()]
+    place_labels(
+        figure, panel, [x for x, *_ in marks], ys, [(y, y) for y in ys], labels,
+        [own.line.colour for *_, own in marks], [study, *(own.marks for own in paths)],
+    )  # fmt: skip
 
 
 def reductions(line: Series, base: Mapping[float, Point], field: str) -> list[float | None]:

@@ -282,6 +282,11 @@ class Profiled(Protocol):
 class PromptReader(Protocol):
     """Has a language model read something for every question."""
 
+    @property
+    def tokenizer(self) -> Any:
+        """The language model's tokenizer."""
+        ...
+
     def prompt_tokens(
         self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()
     ) -> PromptTokens:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -318,6 +319,11 @@ class UserLLMMethod:
         model = self._model
         reads: nn.Module = model.llm.model.base_model
         return {USER_ENCODER: model.encoder, PROJECTOR: model.projector, LLM: reads}
+
+    @property
+    def tokenizer(self) -> Any:
+        """See `benchmark.protocols.PromptReader`."""
+        return self._model.llm.tokenizer
 
     def prompt_tokens(
         self, histories: HistoryBatch, goal: Goal, prompts: Sequence[str] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from benchmark.plots_sweep import About
 from benchmark.provenance import differences_in_code
 
 if TYPE_CHECKING:
+    from benchmark.cost.facts import Cost
     from benchmark.results import Row
     from benchmark.sweep_points import Point
 
@@ -64,15 +65,21 @@ def print_sweep(
     )
     truncated = [point for point in points if point.cost.truncated_users]
     for point in truncated:
-        place = ", ".join(f"{name}={value:g}" for name, value in point.axes.items())
-        print(
-            f"{point.method} at {place}: {point.cost.truncated_users:.0%} of users lost "
-            f"{point.cost.dropped_events:.1f} events on average, the oldest, for want of positions"
-        )
+        print(truncation(point.method, point.axes, point.cost))
     code = differences_in_code(row.record for row in rows if row.record)
     if code:
         print(code)
     print_end(console, rows, figures, warning)
+
+
+def truncation(method: str, axes: Mapping[str, float], cost: Cost) -> str:
+    """That histories were cut for want of positions, and how much."""
+    place = ", ".join(f"{name}={value:g}" for name, value in axes.items())
+    lost = cost.dropped_events / cost.truncated_users
+    return (
+        f"{method} at {place}: {cost.truncated_users:.0%} of users lost {lost:,.1f} events each on "
+        "average, the oldest, for want of positions"
+    )
 
 
 def _cells(point: Point, axes: Sequence[str], metrics: Sequence[str]) -> list[str]:

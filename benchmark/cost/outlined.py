@@ -129,7 +129,7 @@ class Chosen:
         request = OutlineRequest(
             data=data,
             settings=self.settings,
-            encoder=None if self.encoder is None else _without_weights(self.encoder, data),
+            encoder=None if self.encoder is None else without_weights(self.encoder, data),
             llm=llm,
             query_tokens=query_tokens,
             answer_tokens=answer_tokens,
@@ -147,7 +147,7 @@ def _reads_text(encoder: ChosenEncoder | None, tables: Tables) -> str:
     return f"{encoder.name}.{asked} needs the weights of a language model, and there are none"
 
 
-def _without_weights(encoder: ChosenEncoder, data: TrainingData) -> nn.Module:
+def without_weights(encoder: ChosenEncoder, data: TrainingData) -> nn.Module:
     """What stands in the encoder slot, on the device `meta`."""
     silent = cast("Callable[[], Progress]", load("userllm.progress:Silent"))()
     context = FitContext(seed=0, cache=Path(), validate=lambda method: {}, progress=silent)
@@ -218,14 +218,32 @@ def counted_cost(
         decode_flops=decoded,
         answer_flops=prompt + decoded,
         kv_cache_bytes=float(outline.kv_bytes(question)),
-        billed={
-            "at_question": Bill(flops=prompt),
-            "stored": Bill(
-                flops=flops[STORED_READ], bytes_per_user=float(outline.stored_bytes(question))
-            ),
-            "new_event": Bill(flops=flops[NEW_EVENT]),
-        },
+        billed=_bills(outline, question, flops),
     )
+
+
+def billed(outline: Outline, question: Question) -> dict[str, Bill]:
+    """Ways to be billed for a question.
+
+    Raises:
+        UserError: Something cannot be followed without numbers.
+    """
+    try:
+        works = outline.works(question)
+        read = {part: own for part, own in works.items() if part != ANSWERED}
+        return _bills(outline, question, _flops(read, 0.5))
+    except (RuntimeError, NotImplementedError) as error:
+        raise _uncounted("what it computes", error) from error
+
+
+def _bills(outline: Outline, question: Question, flops: Mapping[str, float]) -> dict[str, Bill]:
+    at_question = sum(flops.get(part, 0.0) for part in (USER_ENCODER, PROJECTOR, READ_BY_LLM))
+    stored = float(outline.stored_bytes(question))
+    return {
+        "at_question": Bill(flops=at_question),
+        "stored": Bill(flops=flops[STORED_READ], bytes_per_user=stored),
+        "new_event": Bill(flops=flops[NEW_EVENT]),
+    }
 
 
 def _flops(works: Mapping[str, Sequence[Work]], causal: float) -> dict[str, float]:

@@ -54,7 +54,7 @@ class FlopCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.parts: defaultdict[str, float] = defaultdict(float)
         self._part = REST
 

@@ -29,9 +29,7 @@ def test_fused_kernels_compute_what_recbole_computes(world):
     chosen = (torch.rand(5, 9) < 0.4) & (items > 0)
     masked = items.masked_fill(chosen, theirs.mask_token)
     # GELU in its tanh form differs by less than 1e-3.
-    torch.testing.assert_close(
-        model(masked, chosen), theirs(masked)[chosen], atol=2e-3, rtol=0
-    )
+    torch.testing.assert_close(model(masked, chosen), theirs(masked)[chosen], atol=2e-3, rtol=0)
 
 
 def test_a_masked_item_is_not_seen(world):

@@ -91,7 +91,7 @@ def test_the_item_head_needs_no_titles_either(
     assert [stage.name for stage in stages] == ["tune"]
 
 
-LEARNS = {"targets": 1500, "examples": 1600, "batch_size": 24, "windows": 8, "looks": 0}
+LEARNS = {"targets": 1500, "examples": 2000, "batch_size": 24, "windows": 8, "looks": 0}
 
 
 def test_one_fit_learns_labels_and_texts_from_the_user(

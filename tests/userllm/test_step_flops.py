@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -37,7 +39,7 @@ def test_metered_steps_are_steps_of_the_stage_spread_evenly(steps: int) -> None:
     assert metered[0] == 1
     assert metered[-1] <= steps
     assert len(metered) == min(METERED_STEPS, steps)
-    gaps = [after - before for before, after in zip(metered, metered[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(metered)]
     assert not gaps or max(gaps) - min(gaps) <= 1
 
 

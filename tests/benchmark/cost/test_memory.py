@@ -41,7 +41,9 @@ def test_keys_and_values_of_the_first_call_are_measured() -> None:
     with torch.no_grad(), kept.watching(model.base_model):
         out = model(input_ids=torch.ones(1, 7, dtype=torch.long), use_cache=True)
         model(input_ids=torch.ones(1, 1, dtype=torch.long), past_key_values=out.past_key_values)
-    assert kept.last == 2 * 3 * 2 * 4 * 7 * 4  # keys and values, layers, heads, width, tokens, bytes
+    assert (
+        kept.last == 2 * 3 * 2 * 4 * 7 * 4
+    )  # keys and values, layers, heads, width, tokens, bytes
 
 
 def test_without_a_language_model_nothing_is_kept() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -35,7 +38,9 @@ def test_attention_costs_two_products_a_pair_and_causal_half(
 ) -> None:
     query, key = torch.randn(2, 4, 6, 8, requires_grad=grad), torch.randn(2, 4, 6, 8)
     with torch.set_grad_enabled(grad):
-        counted = flops_of(lambda: F.scaled_dot_product_attention(query, key, key, is_causal=causal))
+        counted = flops_of(
+            lambda: F.scaled_dot_product_attention(query, key, key, is_causal=causal)
+        )
     assert counted == share * (2 * 2) * (2 * 4) * 6 * 6 * 8
 
 
@@ -74,12 +79,19 @@ class Two(nn.Module):
         return x @ torch.ones(8, 8)
 
 
+@contextmanager
+def watched(model: Two) -> Iterator[FlopCounter]:
+    counter = FlopCounter()
+    reads = counter.within({"reads": model.reader})
+    with counter, reads, counter.calls(model.writer, "one", "more"):
+        yield counter
+
+
 def test_parts_hold_what_their_modules_do_and_the_rest_is_told_apart() -> None:
     model, x = Two().eval(), torch.randn(1, 4, 8)
     product = 2 * 4 * 8 * 8
-    with torch.no_grad(), FlopCounter() as counter:
-        with counter.within({"reads": model.reader}), counter.calls(model.writer, "one", "more"):
-            model(x)
+    with torch.no_grad(), watched(model) as counter:
+        model(x)
     assert counter.parts["one"] == product
     assert counter.parts["more"] == 2 * product
     assert counter.parts[REST] == product
@@ -96,7 +108,6 @@ def test_a_part_is_found_by_the_layers_it_is_made_of() -> None:
 
 def test_hooks_are_gone_afterwards_even_where_a_module_fails() -> None:
     model = Two()
-    with pytest.raises(RuntimeError), FlopCounter() as counter:
-        with counter.within({"reads": model.reader}), counter.calls(model.writer, "one", "more"):
-            model(torch.randn(1, 4, 3))
+    with pytest.raises(RuntimeError), watched(model):
+        model(torch.randn(1, 4, 3))
     assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())

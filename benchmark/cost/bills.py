@@ -1,0 +1,82 @@
+"""What a fitted method would be billed: computed at the question, or stored before it.
+
+Known by shapes, at the numbers of events and tokens that were measured; see `benchmark.outlines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from benchmark.asking import Asking
+from benchmark.cost.facts import Cost
+from benchmark.cost.outlined import billed, without_weights
+from benchmark.encoder_slot import ChosenEncoder
+from benchmark.errors import UserError
+from benchmark.outlines import Outliner, OutlineRequest, Question
+from benchmark.protocols import LLM, Profiled, PromptReader, TrainingData
+from benchmark.registry import load
+
+_OUTLINE_LLM = "userllm.llm_from_shape:outline_llm"
+
+
+def with_bills(
+    cost: Cost,
+    method: Any,
+    asking: Asking,
+    *,
+    outliner: str,
+    settings: BaseModel,
+    encoder: ChosenEncoder | None,
+    data: TrainingData,
+) -> Cost:
+    """A measured cost with the ways to be billed; without, where they cannot be known.
+
+    Numbers that are stored are taken to have 2 bytes, whatever they have here.
+
+    Args:
+        cost: As measured.
+        method: Fitted.
+        asking: The questions.
+        outliner: Target of the method's `outline`; "" = none.
+        settings: Of the method.
+        encoder: What stands in its encoder slot.
+        data: What it was fitted on.
+    """
+    known = isinstance(method, Profiled) and isinstance(method, PromptReader)
+    if not outliner or not known or cost.llm_input_tokens is None:
+        return cost
+    asked = asking.examples
+    events = np.minimum(asked.stops - asked.starts, method.history_length)
+    if asking.window is not None:
+        events = np.minimum(events, asking.window)
+    config = method.parts()[LLM].config.to_dict()
+    outline_llm = cast("Callable[..., Any]", load(_OUTLINE_LLM))
+    make = cast("Outliner", load(outliner))
+    try:
+        with torch.random.fork_rng(devices=[]):
+            llm = outline_llm(config, method.tokenizer, "the language model")
+            outline = make(
+                OutlineRequest(
+                    data=data,
+                    settings=settings,
+                    encoder=None if encoder is None else without_weights(encoder, data),
+                    llm=llm,
+                )
+            )
+            some = asking.histories(method, np.arange(min(len(asked), 64)))
+            question = Question(
+                events=max(1, round(float(events.mean()))),
+                prompt_tokens=round(cost.llm_input_tokens),
+                event_tokens=round(outline.event_tokens(some)),
+                answer_tokens=1,
+            )
+            bills = billed(outline, question)
+    except UserError:  # an encoder or a language model that cannot be followed without numbers
+        return cost
+    measured = bills["at_question"].model_copy(update={"flops": cost.prompt_flops})
+    return cost.model_copy(update={"billed": {**bills, "at_question": measured}})
