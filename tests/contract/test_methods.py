@@ -7,12 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from benchmark.cost.answers import answer_cost
+from benchmark.cost.config import CostSettings
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.data.splits import split_last
+from benchmark.goals import NextItemGoal
 from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, Method
 from benchmark.registrations import ENCODERS, METHODS
 from benchmark.registry import load
@@ -262,3 +266,45 @@ def test_no_text_of_a_held_out_event_reaches_the_language_model(
     assert corpus(changed.catalog, changed.events) == corpus(train.catalog, train.events)
     assert train.events.written
     assert not any("secret" in line for line in corpus(changed.catalog, changed.events))
+
+
+MEASURED = CostSettings(users=3, seconds=0.01, repetitions=1, batch_sizes=(2,))
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_the_cost_of_an_answer_is_told_part_by_part(
+    name: str, fitted: Any, world_split: Split
+) -> None:
+    method = fitted[name][0]
+    before = {key: value.clone() for key, value in method.state().items()}
+    drawn = torch.get_rng_state()
+    cost = answer_cost(
+        method, NextItem(NextItemSettings()).asking(world_split, "include", "test"), MEASURED
+    )
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert all(torch.equal(value, method.state()[key]) for key, value in before.items())
+    parts = (cost.user_encoder_flops, cost.projector_flops, cost.llm_prompt_flops,
+             cost.decode_flops, cost.ranking_flops)  # fmt: skip
+    assert cost.answer_flops == pytest.approx(sum(part or 0 for part in parts))
+    assert (cost.user_encoder_flops or 0) > 0 or name in ("popularity", "text_prompt")
+    llm = name in ("user_llm", "text_prompt")
+    assert (cost.llm_input_tokens is not None) == llm
+    assert (cost.kv_cache_bytes is not None) == llm
+    assert ((cost.llm_prompt_flops or 0) > 0) == llm
+    assert cost.latency_runs == MEASURED.users
+    assert cost.latency_seconds is not None
+    assert cost.throughput_per_second is not None
+
+
+def test_a_fixed_query_costs_the_same_tokens_whatever_the_history(
+    fitted: Any, world_split: Split
+) -> None:
+    asking = NextItem(NextItemSettings()).asking(world_split, "include", "test")
+    tokens = {}
+    for name in ("user_llm", "text_prompt"):
+        method = fitted[name][0]
+        histories = asking.histories(method, np.arange(len(asking.examples)))
+        tokens[name] = method.prompt_tokens(histories, NextItemGoal())
+        assert not any(tokens[name].dropped)
+    assert len(set(tokens["user_llm"].tokens)) == 1
+    assert len(set(tokens["text_prompt"].tokens)) > 1
