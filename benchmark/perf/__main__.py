@@ -13,6 +13,7 @@ from benchmark.progress import quiet_libraries
 from benchmark.registry import load
 
 COMPARISONS = {
+    "answer_latency": "benchmark.perf.answer_latency:answer_latency",
     "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
     "exact_ranking": "benchmark.perf.exact_ranking:exact_ranking",
     "prepare": "benchmark.perf.prepare:prepare_speed",
