@@ -40,11 +40,14 @@ def metered(llm: Any, fusion: Any = None) -> Iterator[Work]:
     attention_width = head * config.num_attention_heads * len(llm.layers())
     read, all_logits, some_logits = llm.hidden_states, llm.token_logits, llm.paired_logits
 
-    def hidden_states(vectors: Tensor, mask: Tensor, *rest: Any) -> Tensor:
+    def hidden_states(vectors: Tensor, mask: Tensor | None, *rest: Any) -> Tensor:
         work.passes += 1
-        work.positions += vectors.shape[0] * vectors.shape[1]
+        rows, length = vectors.shape[:2]
+        work.positions += rows * length
+        # Without a mask each position sees those up to it.
+        seen = rows * length * (length + 1) // 2 if mask is None else int(mask.sum())
         # Scores and their weighted sum: two products a pair of positions.
-        work.flops += 4 * attention_width * int(mask.sum())
+        work.flops += 4 * attention_width * seen
         return read(vectors, mask, *rest)
 
     def token_logits(states: Tensor, tokens: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from benchmark.types import Candidates, HistoryBatch
 from tests.fakes import make_tables
 
 TINY = {
+    "cost": {"users": 0},
     "user_encoder": {
         "transformer": {"width": 16, "layers": 1, "heads": 2},
         "fit": {"history": 8, "batch_size": 16, "epochs": 3, "looks": 1},

@@ -36,6 +36,7 @@ FAMILIES = {
 TINY = """\
 description: a trace of training
 settings:
+  cost: {users: 2, seconds: 0.01, repetitions: 1, batch_sizes: [2]}
   next_item: {bootstrap_samples: 100, validation_users: 8}
   favorite_genre: {bootstrap_samples: 100, validation_users: 8, horizon: 4, positions: 2}
   review_generation: {bootstrap_samples: 100, validation_users: 4, longest: 8}
@@ -104,3 +105,7 @@ def test_every_method_does_every_task_it_can(
                     mean = examples[metric].drop_nulls().cast(pl.Float64).mean()
                     assert row.record.metrics[metric] == pytest.approx(mean, abs=1e-9)
             assert row.record.dataset.licence
+            cost = row.record.cost
+            assert cost.answer_flops is not None
+            assert cost.latency_seconds is not None
+            assert (cost.llm_input_tokens is not None) == tables.methods[row.method].uses_llm

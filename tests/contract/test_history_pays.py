@@ -44,6 +44,7 @@ def settings(budget: dict[str, int], items: int) -> dict[str, Any]:
     prompt = {"language_model": LANGUAGE, "items": items, "fields": ["genres"]}
     user_llm = {"language_model": LANGUAGE, "align": {"steps": 60, "batch_size": 32}}
     return {
+        "cost": {"users": 0},
         "sasrec": ENCODER,
         "user_encoder": ENCODER,
         "text_prompt": {**prompt, **TUNE, "batch_targets": 24, **budget},

@@ -83,8 +83,8 @@ def test_it_counts_what_is_counted_while_the_model_reads(
     counted = flops(own, question)
     assert counted[USER_ENCODER] == pytest.approx(counter.parts[USER_ENCODER], rel=0.01)
     assert counted[PROJECTOR] == pytest.approx(counter.parts[PROJECTOR], rel=0.01)
-    # The model reads under a mask, which counts whole; here causal order counts half.
-    assert counted[READ_BY_LLM] == pytest.approx(counter.parts[LLM], rel=0.02)
+    # A soft prompt is read under a mask, which counts whole; here causal order counts half.
+    assert counted[READ_BY_LLM] == pytest.approx(counter.parts[LLM], rel=0.01)
     assert counted[STORED_READ] == counted[READ_BY_LLM]
     assert counted[NEW_EVENT] == counted[USER_ENCODER] + counted[PROJECTOR]
     kept = len(prompt.memory) * shape.kv_bytes(1)

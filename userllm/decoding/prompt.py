@@ -82,7 +82,7 @@ def read_prompt(
     lead = lead.to(llm.device).expand(users, -1)
     memory = llm.new_memory(users)
     everyone = torch.arange(users, device=lead.device)
-    if prefix is not None and prefix.keep is None:
+    if prefix is None or prefix.keep is None:
         vectors, visible = _one_text(llm, prefix, lead)
         with attend(everyone):
             states = llm.hidden_states(vectors, None, None, memory)
@@ -94,32 +94,33 @@ def read_prompt(
     keep = (places.unsqueeze(1) >= places) & real.unsqueeze(1)
     keep = keep | torch.eye(len(places), dtype=torch.bool, device=lead.device)
     positions = (real.cumsum(dim=1) - 1).clamp(min=0)
-    visible = real
-    if prefix is not None:
-        begin = prefix.next_position
-        sees = prefix.visible.expand(-1, len(places), -1)
-        blind = sees.new_zeros(*prefix.vectors.shape[:2], len(places))
-        above = torch.cat([prefix.sees, blind], dim=2)
-        keep = torch.cat([above, torch.cat([sees, keep], dim=2)], dim=1)
-        vectors = torch.cat([prefix.vectors, vectors], dim=1)
-        positions = torch.cat([prefix.positions, begin + positions], dim=1)
-        visible = torch.cat([prefix.visible[:, 0], real], dim=1)
+    begin = prefix.next_position
+    sees = prefix.visible.expand(-1, len(places), -1)
+    blind = sees.new_zeros(*prefix.vectors.shape[:2], len(places))
+    above = torch.cat([prefix.keep, blind], dim=2)
+    keep = torch.cat([above, torch.cat([sees, keep], dim=2)], dim=1)
+    vectors = torch.cat([prefix.vectors, vectors], dim=1)
+    positions = torch.cat([prefix.positions, begin + positions], dim=1)
+    visible = torch.cat([prefix.visible[:, 0], real], dim=1)
     with attend(everyone):
         states = llm.hidden_states(vectors, keep.unsqueeze(1), positions, memory)
     return Prompt(memory, visible, positions[:, -1] + 1, states[:, -1], everyone, attend)
 
 
-def _one_text(llm: LanguageModel, prefix: Prefix, lead: Tensor) -> tuple[Tensor, Tensor]:
-    """Each lead directly behind the plain text before it: vectors `[B, S, E]`, and what is text.
+def _one_text(llm: LanguageModel, prefix: Prefix | None, lead: Tensor) -> tuple[Tensor, Tensor]:
+    """Each lead directly behind any plain text before it: vectors `[B, S, E]`, and what is text.
 
     What is no text `[B, S]` stands at the end, where in causal order no token sees it, so that
     it can be read without a mask.
     """
-    length, real = prefix.visible.sum(dim=2), lead >= 0
-    visible = torch.arange(prefix.vectors.shape[1] + lead.shape[1], device=lead.device)
+    real, vectors = lead >= 0, llm.embed_tokens(lead[:, :0])
+    length = real.new_zeros(len(lead), 1, dtype=torch.long)
+    if prefix is not None:
+        vectors, length = prefix.vectors, prefix.visible.sum(dim=2)
+    visible = torch.arange(vectors.shape[1] + lead.shape[1], device=lead.device)
     ends = length + real.sum(dim=1, keepdim=True)
     visible = visible[: int(ends.max())] < ends
-    vectors = F.pad(prefix.vectors, (0, 0, 0, visible.shape[1] - prefix.vectors.shape[1]))
+    vectors = F.pad(vectors, (0, 0, 0, visible.shape[1] - vectors.shape[1]))
     row, _ = real.nonzero(as_tuple=True)
     column = (length + real.cumsum(dim=1) - 1)[real]
     return vectors.index_put((row, column), llm.embed_tokens(lead[real])), visible
