@@ -17,6 +17,7 @@ from benchmark.variants import Variant
 SEQ_LEN = "seq_len"
 """Most events of a history that a method reads, by whatever setting it has for that."""
 MOST_AXES = 2
+_HISTORY = ".fit.history"
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,28 @@ class NumberAxis:
     values: tuple[float, ...]
 
     def settings(self, method: str, value: float, tables: Tables, layers: Layers) -> Nested:
-        """What a method gets at a value; nothing where the axis does not concern it."""
+        """What a method gets at a value; nothing where the axis does not concern it.
+
+        Windows of another length come in batches of as many events as before, so that every length
+        takes as many steps for as many targets.
+        """
         path = length_setting(method, tables, layers) if self.name == SEQ_LEN else self.name
         if not path or not _concerns(path, method, tables, layers):
             return {}
-        nested: Any = value
-        for part in reversed(path.split(".")):
-            nested = {part: nested}
-        return dict(nested)
+        found = _nested(path, value)
+        if self.name == SEQ_LEN and path.endswith(_HISTORY):
+            section = path.removesuffix(_HISTORY)
+            fit = getattr(layers.resolve(tables, section), "fit")  # noqa: B009
+            windows = max(1, round(fit.batch_size * fit.history / value))
+            found = merge(found, {section: {"fit": {"batch_size": windows}}})
+        return found
+
+
+def _nested(path: str, value: object) -> dict[str, Any]:
+    nested: Any = value
+    for part in reversed(path.split(".")):
+        nested = {part: nested}
+    return dict(nested)
 
 
 def length_setting(method: str, tables: Tables, layers: Layers) -> str:

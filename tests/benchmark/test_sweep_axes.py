@@ -54,13 +54,21 @@ def test_every_method_stands_at_every_place() -> None:
         length = variant.axes[SEQ_LEN]
         if variant.method == "user_llm":
             assert variant.settings == {
-                "user_encoder": {"fit": {"history": length}},
+                "user_encoder": {"fit": {"history": length, "batch_size": 3200 // length}},
                 "user_llm": {"projector": {"latents": variant.axes["user_llm.projector.latents"]}},
             }
         if variant.method == "text_prompt":
             assert variant.settings == {"text_prompt": {"items": length}}
         if variant.method == "popularity":
             assert variant.settings == {}
+
+
+@pytest.mark.parametrize(("length", "windows"), [(50, 64), (200, 16), (10, 320), (9000, 1)])
+def test_a_batch_holds_as_many_events_at_every_length(length: int, windows: int) -> None:
+    layers = layers_of("sasrec.fit.batch_size=64", "sasrec.fit.history=50")
+    axis = NumberAxis(SEQ_LEN, (length,))
+    settings = axis.settings("sasrec", length, default_tables(), layers)
+    assert settings == {"sasrec": {"fit": {"history": length, "batch_size": windows}}}
 
 
 def test_a_row_that_fixes_a_setting_is_not_moved_by_its_axis() -> None:
