@@ -7,10 +7,10 @@ encoder, projector and the fixed query. `answer` is the whole answer as the meth
 question, the exact likelihood of every title over the trie, and the best k of them without what the
 user has met. Tokens of a line are remembered from before, as the methods do it, so the text prompt
 does not pay for its tokenizer. Of each method there is one a length, whose encoder or prompt reads
-just as many events. Users are asked in turn, one at a time, in rounds; each is asked at every
-length, by all methods one directly after the other, in changing order: these are the pairs. A ratio
-is the text prompt's seconds over USER-LLM's, `median_of_pairs` and its quartiles over pairs,
-`of_medians` from the medians. Batches are asked for whole answers in rounds of their own.
+just as many events. Users are asked in turn, one at a time, in rounds, until the time is over; each
+is asked at every length, by all methods one directly after the other, in changing order: these are
+the pairs. A ratio is the text prompt's seconds over USER-LLM's, `median_of_pairs` and its quartiles
+over pairs, `of_medians` from the medians.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,11 +49,12 @@ AIM = 10.0
 
 USERS = 20
 ROUNDS = 10
-SECONDS = 90.0
-"""Until when rounds begin; the first is finished whatever it takes."""
+SECONDS = 110.0
+"""After which no other user is asked; the first is, whatever it takes."""
 
-BATCH, BATCH_ROUNDS = 32, 3
 K = 10
+
+PARTS = ("question", "answer")
 
 Seconds = dict[str, list[float]]
 """Of a method, question by question."""
@@ -73,7 +75,6 @@ def compare(
     users: int = USERS,
     rounds: int = ROUNDS,
     seconds: float = SECONDS,
-    batch: int = BATCH,
     language_model: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Seconds of all methods at some lengths, side by side.
@@ -83,8 +84,7 @@ def compare(
         lengths: Events of a history, ascending.
         users: How many users with at least the greatest length before their validation target.
         rounds: How often each is asked at most.
-        seconds: When no other round begins.
-        batch: Users in a batch.
+        seconds: After which nobody else is asked.
         language_model: Settings that are not the default.
     """
     load_before = os.getloadavg()
@@ -101,9 +101,8 @@ def compare(
         for length, methods in at.items()
     }
     bench = _Bench(asked, at, histories)
-    done = bench.single(rounds, seconds)
-    bench.batches(batch)
-    measured = {
+    count = bench.ask_all(rounds, seconds)
+    measured: dict[int, Any] = {
         length: {
             "methods": {
                 name: {
@@ -112,8 +111,6 @@ def compare(
                     "user_vectors": own.user_vectors,
                     "question": _summary(bench.questions[length][name]),
                     "answer": _summary(bench.answers[length][name]),
-                    "answers_per_second_in_batches": batch
-                    / float(np.median(bench.batched[length][name])),
                 }
                 for name, own in methods.items()
             },
@@ -121,7 +118,6 @@ def compare(
                 f"{text}/{user}": {
                     "question": _ratio(bench.questions[length], text, user),
                     "answer": _ratio(bench.answers[length], text, user),
-                    "answer_in_batches": _ratio(bench.batched[length], text, user),
                 }
                 for text in TEXT_PROMPT
                 for user in USER_LLM
@@ -137,7 +133,7 @@ def compare(
             "measured": final[part]["median_of_pairs"],
             "met": final[part]["median_of_pairs"] > AIM,
         }
-        for part in ("question", "answer")
+        for part in PARTS
     }
     _say_table(measured, aims)
     ours, theirs = (bench.answers[greatest][name] for name in ("user_llm", "text_prompt"))
@@ -156,9 +152,7 @@ def compare(
             "part": "validation",
             "seen": "exclude",
             "users": len(asked),
-            "rounds": done,
-            "batch": batch,
-            "batch_rounds": BATCH_ROUNDS,
+            "rounds": count / len(asked),
             "k": K,
             "seed": SEED,
             "settings": {
@@ -195,48 +189,31 @@ class _Bench:
         self.exclude = asked.seen(slice(0, len(asked)))
         self.questions: dict[int, Seconds] = {length: defaultdict(list) for length in at}
         self.answers: dict[int, Seconds] = {length: defaultdict(list) for length in at}
-        self.batched: dict[int, Seconds] = {length: defaultdict(list) for length in at}
 
-    def single(self, rounds: int, seconds: float) -> int:
-        """Users in turn, one at a time; how many rounds there were."""
+    def ask_all(self, rounds: int, seconds: float) -> int:
+        """Asks users in turn, one at a time; how many were asked."""
         users = len(self.exclude)
-        for user in range(min(2, users)):  # warms up
-            self._ask(user, 0, keep=False)
+        self._ask(0, 0, keep=False)  # warms up
         end = time.perf_counter() + seconds
-        for number in range(rounds):
+        for number in range(rounds * users):
             if number and time.perf_counter() > end:
                 return number
-            _say(f"round {number + 1}, {users} users")
-            for user in range(users):
-                self._ask(user, number + user)
-        return rounds
-
-    def batches(self, size: int) -> None:
-        """Whole answers to many users at a time; some are there several times where few are."""
-        users = torch.arange(size) % len(self.exclude)
-        candidates = self._candidates(users)
-        for number in range(BATCH_ROUNDS):
-            _say(f"batches of {size}, round {number + 1}")
-            for length, methods in self.at.items():
-                histories = self.histories[length].rows(users)
-                for name, own in _turned(methods, number):
-                    took = _seconds(lambda h=histories, m=own: m.rank(h, candidates, K))
-                    self.batched[length][name].append(took)
+            if number % users == 0:
+                _say(f"round {number // users + 1}, {users} users")
+            self._ask(number % users, number)
+        return rounds * users
 
     def _ask(self, user: int, turn: int, keep: bool = True) -> None:
-        candidates = self._candidates(torch.tensor([user]))
+        exclude = self.exclude[user : user + 1]
+        candidates = Candidates(exclude.shape[1] - 1, exclude)
         for length, methods in self.at.items():
             one = self.histories[length].rows(slice(user, user + 1))
             for name, own in _turned(methods, turn):
-                question = _seconds(lambda h=one, m=own: m.read(h))
-                answer = _seconds(lambda h=one, m=own: m.rank(h, candidates, K))
+                question = _seconds(partial(own.read, one))
+                answer = _seconds(partial(own.rank, one, candidates, K))
                 if keep:
                     self.questions[length][name].append(question)
                     self.answers[length][name].append(answer)
-
-    def _candidates(self, users: torch.Tensor) -> Candidates:
-        exclude = self.exclude[users]
-        return Candidates(exclude.shape[1] - 1, exclude)
 
 
 def _turned(methods: Mapping[str, Subject], turn: int) -> list[tuple[str, Subject]]:
@@ -269,25 +246,24 @@ def _ratio(seconds: Seconds, text: str, user: str) -> dict[str, Any]:
 
 
 def _say_table(measured: Mapping[int, Any], aims: Mapping[str, Any]) -> None:
-    _say(f"{'events':>6} {'method':<22} {'tokens':>7} {'question ms':>20} {'answer ms':>20}")
-    _say(f"{'':>6} {'':<22} {'':>7} {'median / p95':>20} {'median / p95':>20}")
+    """Milliseconds as median/95th percentile, then ratios as medians of pairs."""
+    _say(f"{'events':>6} {'method':<22} {'tokens':>7} {'question ms':>15} {'answer ms':>15}")
     for length, own in measured.items():
         for name, facts in own["methods"].items():
-            costs = [
-                f"{1e3 * facts[part]['median_seconds']:.1f} / {1e3 * facts[part]['p95_seconds']:.1f}"
-                for part in ("question", "answer")
-            ]
-            tokens = f"{facts['llm_tokens']:.0f}"
-            _say(f"{length:>6} {name:<22} {tokens:>7} {costs[0]:>20} {costs[1]:>20}")
-    _say("the text prompt's seconds over USER-LLM's, median of pairs")
-    _say(f"{'events':>6} {'pair':<44} {'question':>9} {'answer':>7} {'batches':>8}")
+            parts = " ".join(f"{_milliseconds(facts[part]):>15}" for part in PARTS)
+            _say(f"{length:>6} {name:<22} {facts['llm_tokens']:>7.0f} {parts}")
+    _say(f"{'events':>6} {'seconds over seconds':<42} {'question':>9} {'answer':>9}")
     for length, own in measured.items():
         for pair, ratios in own["text_prompt_over_user_llm"].items():
-            parts = [own["median_of_pairs"] for own in ratios.values()]
-            _say(f"{length:>6} {pair:<44} {parts[0]:>9.2f} {parts[1]:>7.2f} {parts[2]:>8.2f}")
+            parts = " ".join(f"{ratios[part]['median_of_pairs']:>9.2f}" for part in PARTS)
+            _say(f"{length:>6} {pair:<42} {parts}")
     for name, aim in aims.items():
-        reached = "reached" if aim["met"] else "not reached"
-        _say(f"{name}: aim above {aim['aim']:g}, {reached} with {aim['measured']:.2f}")
+        met = "reached" if aim["met"] else "not reached"
+        _say(f"{name}: aim above {aim['aim']:g}, {met}: {aim['measured']:.2f}")
+
+
+def _milliseconds(seconds: Mapping[str, float]) -> str:
+    return f"{1e3 * seconds['median_seconds']:.1f}/{1e3 * seconds['p95_seconds']:.1f}"
 
 
 def _say(text: str) -> None:
