@@ -19,7 +19,9 @@ import torch
 from benchmark import host, results
 from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
+from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
+from benchmark.failures import explain
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
 from benchmark.protocols import Checked, FitContext, Saveable, Shared
@@ -49,17 +51,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     evaluation = task.evaluate(
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
-    progress.stage("measure the cost of answers")
-    asking = task.asking(cell.split, world.seen, world.part)
-    cost = with_bills(
-        answer_cost(method, asking, world.cost),
-        method,
-        asking,
-        outliner=cell.outliner,
-        settings=cell.method_settings,
-        encoder=cell.encoder,
-        data=train,
-    )
+    cost = _measured(cell, world, task, method, progress)
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation, cost)
     with _in_place(cell.folder) as folder:
         evaluation.examples.write_parquet(folder / results.EXAMPLES)
@@ -72,6 +64,25 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
             method.save(folder / results.MODEL)
     discard_unfinished(cell)
     return record
+
+
+def _measured(cell: Cell, world: World, task: Task, method: object, progress: RunProgress) -> Cost:
+    """What answers cost; nothing where that cannot be measured, for what came out matters more."""
+    progress.stage("measure the cost of answers")
+    try:
+        asking = task.asking(cell.split, world.seen, world.part)
+        return with_bills(
+            answer_cost(method, asking, world.cost),
+            method,
+            asking,
+            outliner=cell.outliner,
+            settings=cell.method_settings,
+            encoder=cell.encoder,
+            data=cell.trained_on,
+        )
+    except Exception as error:  # A method may fail at a batch that nobody has asked it before.
+        progress.note(f"the cost of answers could not be measured: {explain(error)}")
+        return Cost()
 
 
 def unfinished_folder(cell: Cell) -> Path:

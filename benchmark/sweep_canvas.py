@@ -165,9 +165,10 @@ class Canvas:
         if cut:
             worst, where = max(cut, key=lambda own: own[0].truncated_users)
             share, events = worst.truncated_users, worst.dropped_events / worst.truncated_users
+            amount = f"{events:,.0f}" if events >= 10 else f"{events:.2g}"
             most, of = ("up to ", f" ({where})") if len(cut) > 1 else ("", "")
             self.entry(
-                f"truncated: {most}{100 * share:.3g}% of users lost {events:.3g} events on "
+                f"truncated: {most}{100 * share:.3g}% of users lost {amount} events on "
                 f"average{of}",
                 color=MUTED, marker="o", markerfacecolor="white", linestyle="none",
             )  # fmt: skip

@@ -61,7 +61,7 @@ def embedded_language_model(
 
     def build(folder: Path) -> StageReport:
         tokenizer = train_tokenizer(lines, settings.vocabulary)
-        model = _new_model(tokenizer, settings, seed)
+        model = new_model(tokenizer, settings, seed)
         stage = replace(
             _stage(tokenizer, texts, written, settings, seed),
             accelerator=accelerator,
@@ -102,7 +102,8 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
     )
 
 
-def _new_model(tokenizer: Any, settings: LanguageModelSettings, seed: int) -> Any:
+def new_model(tokenizer: Any, settings: LanguageModelSettings, seed: int) -> Any:
+    """The model as it is before its first step, from a seed."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)

@@ -346,3 +346,15 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path):
     assert "Traceback" not in err
     assert err.splitlines()[-1].startswith("error: interrupted; finished cells are kept")
     assert [row.method for row in load_records([tmp_path / "out"])] == ["alpha"]
+
+
+def test_what_came_out_is_kept_where_its_cost_cannot_be_measured(bench, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no room for a batch of 32")
+
+    monkeypatch.setattr("benchmark.cell.answer_cost", fail)
+    (row,) = bench("alpha")
+    assert row.record is not None
+    assert row.record.metrics["recall@10"] > 0
+    assert row.record.cost.latency_seconds is None
+    assert row.record.cost.training_seconds == 0.5
