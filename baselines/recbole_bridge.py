@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import yaml
 from recbole.config import Config
 from recbole.data.interaction import Interaction
@@ -265,6 +266,9 @@ class RecBoleMethod:
         assert self.learner is not None, "fit first"
         model = self.learner.model
         fields = _fields(histories.to(next(model.parameters()).device))
+        # Some models take their full length for granted.
+        lacking = self.history_length - fields[SEQUENCE].shape[1]
+        fields[SEQUENCE] = F.pad(fields[SEQUENCE], (0, max(0, lacking)))
         # Two models compute a loss on the way to their scores, which do not depend on it.
         placeholder = torch.ones_like(fields[USER_FIELD])
         interaction = Interaction({**fields, ITEM_FIELD: placeholder})

@@ -169,7 +169,9 @@ class TextPrompt:
 
     def _packed(self, windows: Iterator[HistoryBatch]) -> Iterator[PackedTitles]:
         for batch in windows:
-            yield self._text.packed(batch, self._trie, self._rows.longest)
+            packed = self._text.packed(batch, self._trie, self._rows.longest)
+            if len(packed.targets):  # no two titles of a window may fit
+                yield packed
 
     @torch.inference_mode()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:

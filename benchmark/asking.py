@@ -35,7 +35,7 @@ class Asking:
     written: bool = False
 
     def histories(self, method: Any, rows: np.ndarray) -> HistoryBatch:
-        """Histories of some examples as a method gets them.
+        """Histories of some examples as a method gets them, none padded beyond the longest.
 
         Args:
             method: Says how many events it reads.
@@ -44,4 +44,5 @@ class Asking:
         length: int = method.history_length
         length = length if self.window is None else min(length, self.window)
         own = self.examples.only(rows)
+        length = max(1, min(length, int((own.stops - own.starts).max())))
         return own.log.gather(own.starts, own.stops, length, written=self.written)

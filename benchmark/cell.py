@@ -51,8 +51,9 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     evaluation = task.evaluate(
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
+    peak = host.peak_memory_bytes()
     cost = _measured(cell, world, task, method, progress)
-    record = make_record(cell, world, task, method, report, clock.seconds, evaluation, cost)
+    record = make_record(cell, world, task, method, report, clock.seconds, evaluation, peak, cost)
     with _in_place(cell.folder) as folder:
         evaluation.examples.write_parquet(folder / results.EXAMPLES)
         with (folder / results.RECORD).open("w", encoding="utf-8") as file:
@@ -81,8 +82,9 @@ def _measured(cell: Cell, world: World, task: Task, method: object, progress: Ru
             data=cell.trained_on,
         )
     except Exception as error:  # A method may fail at a batch that nobody has asked it before.
-        progress.note(f"the cost of answers could not be measured: {explain(error)}")
-        return Cost()
+        reason = explain(error)
+        progress.note(f"the cost of answers could not be measured: {reason}")
+        return Cost(failed=reason)
 
 
 def unfinished_folder(cell: Cell) -> Path:

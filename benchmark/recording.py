@@ -27,6 +27,7 @@ def make_record(
     report: FitReport,
     wall_seconds: float,
     evaluation: Evaluation,
+    peak_memory_bytes: int,
     cost: Cost,
 ) -> results.RunRecord:
     """The record of a cell that has just been fitted and judged.
@@ -39,6 +40,7 @@ def make_record(
         report: What the method says about its training.
         wall_seconds: Time of `fit`, validation included.
         evaluation: What came out.
+        peak_memory_bytes: Most resident memory of fitting and judging.
         cost: What an answer costs; what training does is added here.
 
     Raises:
@@ -114,7 +116,7 @@ def make_record(
             },
         ),
         evaluation_seconds=evaluation.seconds,
-        peak_memory_bytes=host.peak_memory_bytes(),
+        peak_memory_bytes=peak_memory_bytes,
         cost=cost.model_copy(
             update={
                 "training_flops": sum(stage.flops for stage in report.stages),

@@ -17,7 +17,7 @@ from benchmark.variants import Variant
 SEQ_LEN = "seq_len"
 """Most events of a history that a method reads, by whatever setting it has for that."""
 MOST_AXES = 2
-_HISTORY = ".fit.history"
+_HISTORY, _BATCH = ".fit.history", ".fit.batch_size"
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,29 @@ class NumberAxis:
     name: str
     values: tuple[float, ...]
 
-    def settings(self, method: str, value: float, tables: Tables, layers: Layers) -> Nested:
+    def settings(
+        self, method: str, value: float, tables: Tables, layers: Layers, others: Sequence[str] = ()
+    ) -> Nested:
         """What a method gets at a value; nothing where the axis does not concern it.
 
         Windows of another length come in batches of as many events as before, so that every length
-        takes as many steps for as many targets.
+        takes as many steps for as many targets; not where another axis varies the batch.
+
+        Args:
+            method: Its name.
+            value: On the axis.
+            tables: What can be named.
+            layers: Settings without the axis.
+            others: Names of the other axes.
         """
         path = length_setting(method, tables, layers) if self.name == SEQ_LEN else self.name
         if not path or not _concerns(path, method, tables, layers):
             return {}
         found = _nested(path, value)
-        if self.name == SEQ_LEN and path.endswith(_HISTORY):
-            section = path.removesuffix(_HISTORY)
-            fit = getattr(layers.resolve(tables, section), "fit")  # noqa: B009
+        section = path.removesuffix(_HISTORY)
+        if self.name == SEQ_LEN and path.endswith(_HISTORY) and section + _BATCH not in others:
+            settings: Any = layers.resolve(tables, section)
+            fit = settings.fit
             windows = max(1, round(fit.batch_size * fit.history / value))
             found = merge(found, {section: {"fit": {"batch_size": windows}}})
         return found
@@ -139,7 +149,7 @@ def _numbers(axis: str, text: str) -> tuple[float, ...]:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise UserError(f"--values: {part!r} is no number; an axis has numbers, e.g. 10,50,200")
         if axis == SEQ_LEN and (not isinstance(value, int) or value < 1):
-            raise UserError(f"--values: a history of {part} events: lengths are 1 or more")
+            raise UserError(f"--values: a history of {part} events: whole numbers, 1 or more")
         numbers.append(value)
     if not numbers:
         raise UserError("--values: the list is empty; give numbers, e.g. 10,50,200")
@@ -158,9 +168,10 @@ def expand(
     for values in itertools.product(*(axis.values for axis in axes)):
         place: Mapping[str, float] = dict(zip((axis.name for axis in axes), values, strict=True))
         for method in methods:
+            names = [axis.name for axis in axes]
             parts = [
-                axis.settings(method, place[axis.name], tables, layers) for axis in axes
-            ]  # fmt: skip
+                axis.settings(method, place[axis.name], tables, layers, names) for axis in axes
+            ]
             variant = Variant(method, merge(*parts), place)
             own = variant.over(layers)
             own.resolve(tables, method)

@@ -78,16 +78,23 @@ def _point(rows: Sequence[Row]) -> Point:
 
 
 def _mean(costs: Sequence[Cost]) -> Cost:
-    """The mean of every number that all of some costs have; else that of the first."""
+    """The mean of what all of some costs have measured, and the most of what is a maximum.
+
+    Counts (users, runs), the batch and the bills are those of the first.
+    """
     first = costs[0]
     if len(costs) == 1:
         return first
-    means: dict[str, float] = {}
-    for name, info in Cost.model_fields.items():
+    found: dict[str, float] = {}
+    for name in Cost.model_fields:
         values = [getattr(cost, name) for cost in costs]
-        if all(isinstance(value, float) for value in values) and info.annotation is not int:
-            means[name] = sum(values) / len(values)
-    return first.model_copy(update=means)
+        if any(not isinstance(value, int | float) for value in values):
+            continue
+        if name == "llm_input_tokens_max":
+            found[name] = max(values)
+        elif isinstance(values[0], float) or name.endswith("_bytes"):
+            found[name] = sum(values) / len(values)
+    return first.model_copy(update=found)
 
 
 def learning_curve(record: RunRecord) -> tuple[CurvePoint, ...]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmark.config import (
     Layers,
@@ -19,12 +19,10 @@ from benchmark.config import (
     read_preset,
 )
 from benchmark.errors import UserError
+from benchmark.settings import flatten, parse_assignment
 from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
 from benchmark.tables import Tables, default_tables
 from benchmark.variants import Variant
-
-if TYPE_CHECKING:
-    pass
 
 DEFAULTS = {
     "task": "next_item",
@@ -32,6 +30,11 @@ DEFAULTS = {
     "methods": "user_llm,text_prompt,text_prompt_titles",
 }
 """As an ablation, a sweep does not look at test unless told to."""
+_OF_RUNS = (
+    "preset", "seeds", "split", "part", "seen", "llm", "threads", "accelerator", "force",
+    "keep_models",
+)  # fmt: skip
+"""Options that say nothing of a count by shapes."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +92,12 @@ def sweep_command(
     methods = chosen_methods(config, tables)
     layers = read_layers(config, tables)
     read = read_axes(axes, values, methods, tables, layers)
-    for text in config.assignments:
-        name = text.partition("=")[0].strip()
-        if name in {axis.name for axis in read}:
-            raise UserError(f"--set {text}: the axis varies {name}")
     variants = expand(read, methods, tables, layers)
+    _check_assignments(config, read, variants)
     if shapes.only:
+        unused = [f"--{name}" for name in _OF_RUNS if name in given]
+        if unused:
+            print(f"note: {', '.join(unused)} play no part with --cost-only", file=sys.stderr)
         from benchmark.commands.sweep_by_shape import count_by_shape
 
         return count_by_shape(config, shapes, read, variants, layers, tables)
@@ -147,6 +150,19 @@ def shown_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
     """The first metric of a task, and its last recall or, without any, its last metric."""
     recalls = [metric for metric in metrics if metric.startswith("recall@")]
     return tuple(dict.fromkeys([metrics[0], (recalls or list(metrics))[-1]]))
+
+
+def _check_assignments(
+    config: RunConfig, axes: Sequence[NumberAxis], variants: Sequence[Variant]
+) -> None:
+    """Refuses a `--set` of what an axis varies; of a batch that follows from it, it is the base."""
+    varied = {name for variant in variants for name in flatten(variant.settings)}
+    named = {axis.name for axis in axes}
+    for text in config.assignments:
+        section, nested = parse_assignment(text)
+        for name in flatten({section: nested}):
+            if name in varied and (name in named or not name.endswith(".batch_size")):
+                raise UserError(f"--set {text}: the axis varies {name}")
 
 
 def _check_windows(

@@ -65,7 +65,9 @@ def _draw(rows: Sequence[CostRow], axes: Sequence[str], out: Path) -> list[Path]
     first = rows[0]
     measured = f"by shapes alone, the shape of {first.llm}; tokens by {first.tokenizer}"
     other = axes[1] if len(axes) > 1 else ""
-    about = About(first.task, first.dataset, (), measured, "", other)
+    llm = first.llm.replace("/", "-").strip(".-")
+    name = f"sweep-{'-'.join(axes)}-{first.dataset}-{first.task}-{llm}"
+    about = About(first.task, first.dataset, (), measured, "", other, name)
     points = [Point(row.method, row.axes, row.cost or Cost(), na=row.na) for row in rows]
     try:
         return draw_sweep(points, axes[0], out / "plots" / "by_shape", about)

@@ -32,7 +32,11 @@ def about(rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str]) -> A
         measured = f"{title(rows)}, {measured.partition(', ')[2]}, {threads}"
     code = differences_in_code(row.record for row in rows if row.record)
     other = axes[1] if len(axes) > 1 else ""
-    return About(first.task, first.dataset, tuple(metrics), measured, code, other)
+    parts = ["sweep", *axes, first.dataset, first.task, first.preset]
+    if record is not None:
+        protocol = record.protocol
+        parts += [protocol.part, *([protocol.split] if protocol.split != "last" else [])]
+    return About(first.task, first.dataset, tuple(metrics), measured, code, other, "-".join(parts))
 
 
 def print_sweep(

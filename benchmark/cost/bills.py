@@ -1,6 +1,7 @@
 """What a fitted method would be billed: computed at the question, or stored before it.
 
 Known by shapes, at the numbers of events and tokens that were measured; see `benchmark.outlines`.
+Of next items alone: what asks for them is a query of the method's own, the same for everybody.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from benchmark.asking import Asking
 from benchmark.cost.facts import Cost
 from benchmark.cost.outlined import billed, without_weights
 from benchmark.encoder_slot import ChosenEncoder
-from benchmark.errors import UserError
+from benchmark.goals import NextItemGoal
 from benchmark.outlines import Outliner, OutlineRequest, Question
 from benchmark.protocols import LLM, Profiled, PromptReader, TrainingData
 from benchmark.registry import load
@@ -48,12 +49,12 @@ def with_bills(
         data: What it was fitted on.
     """
     known = isinstance(method, Profiled) and isinstance(method, PromptReader)
-    if not outliner or not known or cost.llm_input_tokens is None:
+    if not isinstance(asking.goal, NextItemGoal) or not outliner or not known:
+        return cost
+    if cost.llm_input_tokens is None:
         return cost
     asked = asking.examples
     events = np.minimum(asked.stops - asked.starts, method.history_length)
-    if asking.window is not None:
-        events = np.minimum(events, asking.window)
     config = method.parts()[LLM].config.to_dict()
     outline_llm = cast("Callable[..., Any]", load(_OUTLINE_LLM))
     make = cast("Outliner", load(outliner))
@@ -76,7 +77,6 @@ def with_bills(
                 answer_tokens=1,
             )
             bills = billed(outline, question)
-    except UserError:  # an encoder or a language model that cannot be followed without numbers
+    except Exception:  # Encoders and language models that need numbers fail in their own ways.
         return cost
-    measured = bills["at_question"].model_copy(update={"flops": cost.prompt_flops})
-    return cost.model_copy(update={"billed": {**bills, "at_question": measured}})
+    return cost.model_copy(update={"billed": bills})

@@ -45,13 +45,14 @@ class Cost(_Part):
         kv_cache_bytes: Keys and values that the language model keeps once the question is read.
         answer_memory_bytes: Most memory that one answer takes beside the weights.
         latency_seconds: Median of one user at a time.
-        latency_seconds_p95: 95th percentile.
+        latency_seconds_p95: 95th percentile, where there are 20 runs or more.
         latency_runs: Answers timed.
         throughput_per_second: Answers a second at the best batch size.
         throughput_batch: That size.
         training_flops: Forward and backward of every stage.
         training_seconds: Of every stage.
-        billed: Ways to be billed by name: `at_question`, `stored`, `new_event`.
+        billed: Ways to be billed by name: `at_question`, `stored`, `new_event`; of next items.
+        failed: Why nothing could be measured, "" where it could.
     """
 
     llm_input_tokens: float | None = None
@@ -77,3 +78,4 @@ class Cost(_Part):
     training_flops: float | None = None
     training_seconds: float | None = None
     billed: dict[str, Bill] = {}
+    failed: str = ""

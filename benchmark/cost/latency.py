@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 from benchmark.cost.config import CostSettings
 
 _WARM_UP = 2
+_FEWEST_FOR_P95 = 20
 
 
 @dataclass
@@ -31,8 +33,10 @@ class Timing:
         return float(np.median(self.single))
 
     @property
-    def p95_seconds(self) -> float:
-        """95th percentile of one user at a time."""
+    def p95_seconds(self) -> float | None:
+        """95th percentile of one user at a time; None of so few that it would be their most."""
+        if len(self.single) < _FEWEST_FOR_P95:
+            return None
         return float(np.percentile(self.single, 95))
 
     @property
@@ -65,7 +69,12 @@ def time_answers(
     questions = [prepare(users[place : place + 1]) for place in range(len(users))]
     for ask in questions[:_WARM_UP]:
         ask()
-    batches = {size: prepare(np.resize(users, size)) for size in settings.batch_sizes if size > 1}
+    batches = {}
+    for size in (own for own in settings.batch_sizes if own > 1):
+        ask = prepare(np.resize(users, size))
+        with contextlib.suppress(RuntimeError, MemoryError):  # too many for the memory
+            ask()
+            batches[size] = ask
     end = clock() + settings.seconds
     for number, (size, ask) in enumerate(_rounds(questions, batches, settings.repetitions)):
         if number >= len(questions) and clock() > end:

@@ -2,7 +2,8 @@
 
 Counted are products of matrices and attention, a multiply-add as 2; what is done entry by entry
 (norms, activations, rotations) is left out. Causal attention counts half, as half of its pairs are
-seen; attention under a mask of any other kind counts whole.
+seen; attention under a mask of any other kind counts whole. Recurrent cells and whole layers that
+one kernel computes (an LSTM; torch's own transformer layers without gradients) are not counted.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ def _product(_: Tensor, first: Tensor, second: Tensor, **__: Any) -> int:
     return 2 * first.shape[0] * first.shape[1] * second.shape[1]
 
 
+def _with_vector(first: Tensor, second: Tensor, *_: Any, **__: Any) -> int:
+    return 2 * first.numel()
+
+
 def _attention(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
     return int(sdpa_flop_count(query.shape, key.shape, value.shape))
 
@@ -43,6 +48,8 @@ _FORMULAS: Mapping[Any, Callable[..., int]] = {
     _aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
     _aten.addmm_: _product,
+    _aten.mv: _with_vector,
+    _aten.dot: _with_vector,
 }
 
 

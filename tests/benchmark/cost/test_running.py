@@ -9,6 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+)
 
 from benchmark.cost.running import REST, FlopCounter
 from userllm.nn.attention import Attention
@@ -62,6 +67,53 @@ def test_a_loss_that_computes_its_gradient_ahead_counts_it() -> None:
     targets = torch.randint(1, 8, (10,))
     counted = flops_of(lambda: catalogue_cross_entropy(states, table, targets))
     assert counted == 3 * 2 * 10 * 7 * 6  # logits, and a product for either gradient
+
+
+def tiny(kind: str) -> nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    if kind == "gpt2":
+        return GPT2LMHeadModel(GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=2))
+    config = LlamaConfig(
+        vocab_size=60, hidden_size=16, intermediate_size=40, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=2,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("backward", [False, True])
+def test_it_agrees_with_torchs_own_counter_once_that_knows_attention_on_a_processor(
+    kind: str, backward: bool
+) -> None:
+    aten = torch.ops.aten
+    mapping = {
+        aten._scaled_dot_product_flash_attention_for_cpu: (
+            lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)
+        ),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+            lambda grad, q, k, v, *_, **__: sdpa_backward_flop_count(grad, q, k, v)
+        ),
+    }
+    model, tokens = tiny(kind).eval(), torch.arange(24).view(1, 24)
+
+    def run() -> None:
+        with torch.set_grad_enabled(backward):
+            loss = model(input_ids=tokens, use_cache=False).logits.square().mean()
+            if backward:
+                loss.backward()
+
+    with FlopCounterMode(display=False, custom_mapping=mapping) as theirs:
+        run()
+    whole = theirs.get_total_flops()
+    attention = sum(
+        flops
+        for name, flops in theirs.get_flop_counts()["Global"].items()
+        if "attention" in str(name)
+    )
+    assert attention > 0
+    # The one difference: of causal attention we count half.
+    assert flops_of(run) == pytest.approx(whole - attention / 2, rel=0.01)
 
 
 class Two(nn.Module):
