@@ -22,7 +22,7 @@ SETTINGS = (
     "fit={history: 12, batch_size: 16, epochs: 4, looks: 2}",
     "optimizer={learning_rate: 5e-3, accumulate: 2}",
 )
-MADE_ANEW = {"created", "fit", "evaluation_seconds", "peak_memory_bytes"}
+MADE_ANEW = {"created", "fit", "evaluation_seconds", "peak_memory_bytes", "cost"}
 
 
 class Impatient(Silent):
@@ -79,7 +79,10 @@ def assert_same(one: Row, other: Row) -> None:
     assert other.record is not None
     assert one.record.model_dump(exclude=MADE_ANEW) == other.record.model_dump(exclude=MADE_ANEW)
     stages = [
-        [(s.name, s.steps, s.stopped, [p[1:] for p in s.curve]) for s in row.record.fit.stages]
+        [
+            (s.name, s.steps, s.stopped, s.flops, [p[1:] for p in s.curve])
+            for s in row.record.fit.stages
+        ]
         for row in (one, other)
         if row.record
     ]

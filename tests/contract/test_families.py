@@ -108,4 +108,12 @@ def test_every_method_does_every_task_it_can(
             cost = row.record.cost
             assert cost.answer_flops is not None
             assert cost.latency_seconds is not None
+            assert not cost.failed
             assert (cost.llm_input_tokens is not None) == tables.methods[row.method].uses_llm
+            if task == "next_item" and tables.methods[row.method].uses_llm:
+                at_question, stored = cost.billed["at_question"], cost.billed["stored"]
+                # Shapes at mean numbers of events and tokens, against what two users took.
+                assert at_question.flops == pytest.approx(cost.prompt_flops, rel=0.3)
+                assert 0 < stored.flops < at_question.flops
+                assert stored.bytes_per_user > 0
+                assert cost.billed["new_event"].flops > 0
