@@ -141,13 +141,16 @@ class _Shop:
 
     def __init__(self, request: CostRequest, shape: LlmShape) -> None:
         self.request = request
-        self.layers = reference_layers(request.layers)
+        layers = reference_layers(request.layers)
         request.tables.tasks[request.task]
         dataset = load_dataset(request.dataset, request.tables.dataset(request.dataset))
-        self.split: Split = chosen_split(_SPLIT, request.tables, self.layers)(dataset, Need())
+        self.split: Split = chosen_split(_SPLIT, request.tables, layers)(dataset, Need())
         self.train = self.split.train
         self.tokenizer, self.tokenizer_name = self._read_tokenizer()
         self.llm: Any = _called(_LLM)(shape.config, self.tokenizer, shape.name)
+        widths = (self.llm.width, self.llm.layer_width)
+        count = len(self.llm.layers())
+        self.layers = reference_layers(request.layers, llm_layers=count, widths=widths)
         asked = request.query_tokens
         self.query_tokens = reference().query_tokens if asked is None else asked
 

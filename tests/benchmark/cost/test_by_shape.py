@@ -201,3 +201,16 @@ def test_drawn_histories_end_with_what_users_did(world_split: Split) -> None:
     assert not np.array_equal(other, items)
     one = next(drawn_histories(examples.only(np.array([2])), train, 60, 3)).features[ITEM]
     assert np.array_equal(one[0], items[2])
+
+
+def test_the_reference_design_fits_small_language_models_too(tmp_path: Path) -> None:
+    shape = {
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 3000,
+        "hidden_size": 36, "intermediate_size": 72, "num_hidden_layers": 2,
+        "num_attention_heads": 3, "num_key_value_heads": 3,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    (row,) = asked(*variants("user_llm", (10,)), llm_config=str(tmp_path / "config.json"))
+    assert row.cost is not None
+    assert row.settings["user_llm.fusion.every"] == 2
+    assert row.settings["user_llm.fusion.heads"] == 4
