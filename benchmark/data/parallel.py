@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
@@ -15,8 +15,11 @@ AT_ONCE = 2
 _END = object()
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
-    """The items in order; the next one is made while the latest is worked on."""
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The items in order; the next one is made while the latest is worked on.
+
+    Whoever may leave before the end closes it (`contextlib.closing`).
+    """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as pool:
         upcoming = pool.submit(next, iterator, _END)

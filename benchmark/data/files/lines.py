@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import polars as pl
 
@@ -122,10 +122,15 @@ def read_delimited(
                 yield block, known, delimited.all_at_once(block, known)
 
     frames = []
-    with _reading(opened, encoding, broken, checks) as (file, sink):
+    with (
+        _reading(opened, encoding, broken, checks) as (file, sink),
         # One block is read, the one before it parsed and the one before that judged, all at once.
-        found = ahead(blocks(file, quoted=multiline and len(separator) == 1))
-        for block, known, frame in ahead(parsed(found)):
+        # Closed here whatever happens: left to the garbage collector, which may come while the
+        # executors' common lock is held, the wait for one thread of theirs might never end.
+        closing(ahead(blocks(file, quoted=multiline and len(separator) == 1))) as found,
+        closing(ahead(parsed(found))) as ready,
+    ):
+        for block, known, frame in ready:
             frames.append(each(delimited.sound_rows(block, file, known, frame, sink)))
         return _together(each(pl.DataFrame(schema=dict(columns))), frames, sink)
 
