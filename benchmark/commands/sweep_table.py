@@ -28,7 +28,8 @@ def about(rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str]) -> A
     )
     if record is not None:
         host = record.host
-        threads = f"{host.get('threads')} threads of {host.get('cpu')}"
+        count = host.get("threads")
+        threads = f"{count} thread{'' if count == 1 else 's'} of {host.get('cpu')}"
         measured = f"{title(rows)}, {measured.partition(', ')[2]}, {threads}"
     code = differences_in_code(row.record for row in rows if row.record)
     other = axes[1] if len(axes) > 1 else ""
