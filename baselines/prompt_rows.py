@@ -44,7 +44,7 @@ class PromptRows:
         field: str = "",
         review_tokens: int = 0,
     ) -> None:
-        places = getattr(llm.model.config.get_text_config(), "max_position_embeddings", None)
+        places = llm.places
         most = sys.maxsize if longest is None else longest
         self.longest = most if places is None else min(most, places - behind)
         if self.longest < 2:

@@ -14,12 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from benchmark.errors import UserError, unknown
 from benchmark.settings import build, check_names, flatten, merge, parse_assignment, parse_yaml
-from benchmark.variants import Variant
+from benchmark.variants import Variant, check_axes
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
 
-MOST_AXES = 2
 _METHOD, _NEEDS = "method", "needs"
 
 
@@ -170,10 +169,7 @@ def read_grid(axes: Sequence[str], values: Sequence[str], tables: Tables) -> Gri
     """
     if not axes:
         raise UserError(f"which axis? Add --axis: {', '.join(axis_names(tables))}")
-    if len(axes) > MOST_AXES:
-        raise UserError(f"--axis may be given {MOST_AXES} times at most, got {len(axes)}")
-    if len(set(axes)) < len(axes):
-        raise UserError(f"--axis {axes[0]} is given twice: name two different axes")
+    check_axes(axes)
     if len(values) > len(axes):
         raise UserError(f"--values is given {len(values)} times for {len(axes)} axis")
     read = tuple(read_axis(name, tables) for name in axes)

@@ -12,11 +12,10 @@ from benchmark.config import Layers
 from benchmark.errors import UserError
 from benchmark.settings import Nested, build, flatten, merge, parse_yaml
 from benchmark.tables import Tables
-from benchmark.variants import Variant
+from benchmark.variants import Variant, check_axes
 
 SEQ_LEN = "seq_len"
 """Most events of a history that a method reads, by whatever setting it has for that."""
-MOST_AXES = 2
 _HISTORY, _BATCH = ".fit.history", ".fit.batch_size"
 
 
@@ -106,10 +105,7 @@ def read_axes(
     """
     if not names:
         raise UserError(f"which axis? Add --axis {SEQ_LEN}, or the name of a numeric setting")
-    if len(names) > MOST_AXES:
-        raise UserError(f"--axis may be given {MOST_AXES} times at most, got {len(names)}")
-    if len(set(names)) < len(names):
-        raise UserError(f"--axis {names[0]} is given twice: name two different axes")
+    check_axes(names)
     if len(values) != len(names):
         raise UserError(
             f"--values is given {len(values)} times for {len(names)} axes: each needs its own, "

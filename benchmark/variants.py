@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmark.config import Layers
+from benchmark.errors import UserError
 from benchmark.settings import Nested, merge
+
+MOST_AXES = 2
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,15 @@ class Variant:
         """What it brings into a run: the sections that it sets, and the encoder that it names."""
         named = {nested["encoder"] for nested in self.settings.values() if "encoder" in nested}
         return {*self.settings, *named}
+
+
+def check_axes(names: Sequence[str]) -> None:
+    """Refuses more axes than a table and a figure can show, and one given twice.
+
+    Raises:
+        UserError: There are.
+    """
+    if len(names) > MOST_AXES:
+        raise UserError(f"--axis may be given {MOST_AXES} times at most, got {len(names)}")
+    if len(set(names)) < len(names):
+        raise UserError(f"--axis {names[0]} is given twice: name two different axes")

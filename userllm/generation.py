@@ -291,7 +291,7 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _check_length(llm: LanguageModel, prompt_tokens: int, options: dict[str, Any]) -> None:
-    places = getattr(llm.model.config.get_text_config(), "max_position_embeddings", None)
+    places = llm.places
     new = options.get("max_new_tokens")
     needed = prompt_tokens + new if new is not None else options["max_length"]
     if places is not None and needed > places:

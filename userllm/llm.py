@@ -103,13 +103,19 @@ class LanguageModel(nn.Module):
         """Input embeddings `[..., E]` of tokens `[...]`."""
         return self.model.get_input_embeddings()(tokens)
 
+    @property
+    def places(self) -> int | None:
+        """Most tokens that it can read; None = any number."""
+        places = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        return None if places is None else int(places)
+
     def check_positions(self, needed: int) -> None:
         """Refuses a text of so many tokens where the model has fewer positions.
 
         Raises:
             UserError: It has fewer.
         """
-        places = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        places = self.places
         if places is not None and needed > places:
             raise UserError(
                 f"user, text and title take up to {needed} positions, but {self.identity} has "

@@ -52,12 +52,6 @@ class LlmOutline(LanguageModel):
                 ) from error
         return self._tokens[key]
 
-    @property
-    def places(self) -> int | None:
-        """Most tokens that it can read; None = any number."""
-        places = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return None if places is None else int(places)
-
     def kv_bytes(self, tokens: int) -> int:
         """Bytes of keys and values of so many tokens; a layer with a window keeps no more."""
         kept = (
