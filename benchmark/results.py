@@ -15,7 +15,7 @@ from benchmark.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RECORD = "record.json"
 EXAMPLES = "examples.parquet"
 _OF_JUDGING = ("batch_size", "bootstrap_samples", "bootstrap_seed", "validation_users")
@@ -113,7 +113,8 @@ class RunRecord(_Part):
     """One finished cell: a method, on a task, with a seed.
 
     `encoder` is what stands in the encoder slot of a method that has one; what somebody set of it
-    is also among the method's changes, under its name.
+    is also among the method's changes, under its name. `imported` names the file of answers (name,
+    SHA-256) of a row that was not run here: what fitting it took is then unknown and stands as 0.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -135,6 +136,7 @@ class RunRecord(_Part):
     peak_memory_bytes: int
     cost: Cost = Cost()
     llm: dict[str, str] | None = None
+    imported: dict[str, str] | None = None
     host: dict[str, Any] = {}
     python: str
     versions: dict[str, str] = {}

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import polars as pl
 import torch
 
 from benchmark.asking import Asking
@@ -33,6 +34,7 @@ from benchmark.goals import LabelGoal
 from benchmark.metrics.classification import macro_f1, macro_f1_interval
 from benchmark.protocols import LabelRanker, TrainingData
 from benchmark.schema import PADDING
+from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import FavoriteGenreSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.label_answers import CUTS, Question, check_scores, ranked, recalls, tabulate
@@ -199,6 +201,8 @@ class FavoriteGenre:
         metrics[TIED] = 1 - len(right) / asked
         metrics[UNLABELLED] = dropped / len(everybody)
         table = tabulate(dataset, question, goal.labels, order, values)
+        about = circumstances(question.examples, split.train)
+        table = pl.concat([table, about], how="horizontal")
         return Evaluation(table, metrics, intervals, seconds)
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:

@@ -27,6 +27,7 @@ from benchmark.errors import unknown
 from benchmark.goals import NextItemGoal
 from benchmark.metrics.ranking import NEXT_ITEM_METRICS
 from benchmark.protocols import CandidateRanker, TrainingData
+from benchmark.tasks.circumstances import circumstances, popularity_of_lists
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
@@ -136,6 +137,9 @@ class NextItem:
                 raise FloatingPointError(f"{metric} is nan")
         metrics, intervals = averaged(values, examples.groups, self.settings)
         table = tabulate(dataset, examples, answers, values)
+        about = circumstances(examples, split.train)
+        popular = popularity_of_lists(examples, answers.ranked, split.train)
+        table = pl.concat([table, about, popular], how="horizontal")
         return Evaluation(table, metrics, intervals, seconds)
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
@@ -187,6 +191,8 @@ def tabulate(
             "ranked": pl.Series(ranked, dtype=pl.List(pl.String)),
             "target_rank": pl.Series(answers.target_ranks, dtype=pl.Int64),
             "target_logprob": pl.Series(answers.target_logprobs, dtype=pl.Float64),
+            "first_logprob": pl.Series(answers.first_logprobs, dtype=pl.Float64),
+            "candidates_logprob": pl.Series(answers.candidates_logprobs, dtype=pl.Float64),
             "candidates": pl.Series(answers.candidates, dtype=pl.Int64),
             "tied": pl.Series(examples.tied, dtype=pl.Boolean),
             **{name: pl.Series(column, dtype=pl.Float64) for name, column in values.items()},
@@ -195,5 +201,5 @@ def tabulate(
     )
     return frame.with_columns(
         pl.col("target_rank").replace(UNKNOWN_RANK, None),
-        pl.col("target_logprob").fill_nan(None),
+        pl.col("target_logprob", "first_logprob", "candidates_logprob").fill_nan(None),
     )

@@ -30,6 +30,8 @@ class Answers:
             the target was no candidate.
         target_logprobs: `[n]` log-probability of the target over the whole catalogue, before
             exclusion; NaN where the method has no distribution.
+        first_logprobs: `[n]` that of the item ranked first, likewise.
+        candidates_logprobs: `[n]` that of all candidates together: 0 where nothing is excluded.
         candidates: `[n]` how many items were ranked.
         strays: `[n]` share of the answers that are no item; NaN where all must be.
     """
@@ -38,6 +40,8 @@ class Answers:
     places: np.ndarray
     target_ranks: np.ndarray
     target_logprobs: np.ndarray
+    first_logprobs: np.ndarray
+    candidates_logprobs: np.ndarray
     candidates: np.ndarray
     strays: np.ndarray
 
@@ -103,7 +107,7 @@ def place(ranking: Ranking, candidates: Candidates, targets: Tensor, k: int, nam
     places = torch.where(hits.any(dim=1), hits.int().argmax(dim=1) + 1, MISSED)
     # Without all scores the rank is known where the target made it into the list.
     ranks = torch.where(places > 0, places, UNKNOWN_RANK)
-    logprobs = torch.full((rows,), torch.nan, dtype=torch.float64)
+    logprobs = torch.full((3, rows), torch.nan, dtype=torch.float64)
     if ranking.all_scores is not None:
         scores = check_scores(ranking.all_scores.cpu(), candidates, rows, ranking.log_probs, name)
         ranks = target_ranks(scores, candidates, targets)
@@ -111,10 +115,20 @@ def place(ranking: Ranking, candidates: Candidates, targets: Tensor, k: int, nam
         if not torch.equal(within, places):
             raise RunError(f"{name}: the items it ranked and its scores place a target differently")
         if ranking.log_probs:
-            logprobs = scores.gather(1, targets[:, None])[:, 0].double()
+            logprobs = _logprobs(scores, candidates, targets, ids)
     strays = torch.full((rows,), torch.nan) if ranking.strays is None else ranking.strays.cpu()
-    columns = (ids, places, ranks, logprobs, left, strays.double())
+    columns = (ids, places, ranks, *logprobs, left, strays.double())
     return Answers(*(column.numpy() for column in columns))
+
+
+def _logprobs(scores: Tensor, candidates: Candidates, targets: Tensor, ids: Tensor) -> Tensor:
+    """Log-probabilities of targets, of the items ranked first and of all candidates, `[3, B]`."""
+    own = scores.gather(1, targets[:, None])[:, 0].double()
+    first = scores.gather(1, ids[:, :1])[:, 0].double()
+    first = torch.where(ids[:, 0] > 0, first, torch.nan)
+    if candidates.exclude is None:
+        return torch.stack([own, first, torch.zeros_like(own)])
+    return torch.stack([own, first, masked_scores(scores, candidates).double().logsumexp(dim=1)])
 
 
 def target_ranks(scores: Tensor, candidates: Candidates, targets: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from benchmark.errors import RunError, UserError
 from benchmark.goals import Decoding, TextGoal
 from benchmark.metrics.text import ROUGE, rouge
 from benchmark.protocols import TextGenerator, TrainingData
+from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
 from benchmark.tasks.review_prompts import Prompts, tells_itself
@@ -170,6 +171,8 @@ class ReviewGeneration:
                 **examples.groups,
             }
         )
+        about = circumstances(examples, split.train)
+        table = pl.concat([table, about], how="horizontal")
         return Evaluation(table, metrics, intervals, seconds)
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:

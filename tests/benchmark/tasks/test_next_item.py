@@ -24,16 +24,11 @@ def evaluation(world, world_split):
 
 def test_a_row_a_user_in_external_ids(world, evaluation):
     frame = evaluation.examples
-    assert frame.columns[:7] == [
-        "user",
-        "target",
-        "ranked",
-        "target_rank",
-        "target_logprob",
-        "candidates",
-        "tied",
-    ]
-    assert frame.columns[7:] == list(TASK.metrics) == list(evaluation.metrics)
+    asked = "user target ranked target_rank target_logprob first_logprob candidates_logprob"
+    about = "history_events gap_seconds target_popularity history_popularity ranked_popularity"
+    metrics = list(TASK.metrics)
+    assert frame.columns == [*asked.split(), "candidates", "tied", *metrics, *about.split()]
+    assert list(evaluation.metrics) == metrics
     assert frame["user"].to_list() == list(world.users.external_ids)
     assert set(frame["target"]) <= set(world.catalog.items.external_ids)
     assert frame["ranked"].list.len().min() >= 10
