@@ -1,0 +1,112 @@
+"""Whether a difference between two methods on the same users is more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+_CELLS = 2_000_000
+"""Most signs that are drawn at a time."""
+
+
+def sign_flip_test(differences: np.ndarray, *, samples: int = 9999, seed: int = 0) -> float:
+    """Paired permutation test: had either method made either answer, how far would the mean be?
+
+    Under the hypothesis that the two methods are exchangeable user by user, each difference could
+    as well have the other sign. The two-sided p-value is that of `scipy.stats.permutation_test`:
+    exact where few users differ, else of random signs, the observed ones counted among them. Users
+    without a difference change no sum and are left out of the drawing.
+
+    Args:
+        differences: One value a user, `[n]`.
+        samples: Random draws of signs.
+        seed: Seed of the drawing.
+
+    Returns:
+        The p-value; 1 where nobody differs.
+
+    Raises:
+        ValueError: No users, or a value that is no number.
+    """
+    if not len(differences) or not np.isfinite(differences).all():
+        raise ValueError("a test needs values, all of them numbers")
+    apart = differences[differences != 0]
+    if len(apart) < 2:  # one sign says nothing, and scipy wants two values
+        return 1.0
+    found = stats.permutation_test(
+        (apart,),
+        lambda values, axis: values.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=samples,
+        batch=max(1, _CELLS // len(apart)),
+        rng=np.random.default_rng(seed),
+    )
+    return float(min(1.0, found.pvalue))
+
+
+def mcnemar_test(first: np.ndarray, second: np.ndarray) -> float:
+    """McNemar's exact test of two methods that are right or wrong about the same users.
+
+    Of the users whom exactly one of the two gets right, each should get half.
+
+    Args:
+        first: `[n]` 1 = right, 0 = wrong.
+        second: `[n]`, of the same users.
+
+    Returns:
+        The two-sided p-value of the binomial test; 1 where both are right about the same users.
+
+    Raises:
+        ValueError: Not the same number of users, or a value that is neither 0 nor 1.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"pairs are needed: {first.shape} and {second.shape} do not match")
+    if not (np.isin(first, (0, 1)).all() and np.isin(second, (0, 1)).all()):
+        raise ValueError("McNemar's test is about answers that are right or wrong: 0 and 1")
+    gained, lost = int((first > second).sum()), int((first < second).sum())
+    if not gained + lost:
+        return 1.0
+    return float(stats.binomtest(gained, gained + lost).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for being many, after Holm (1979), in the order they came.
+
+    The k-th smallest of m is multiplied by m - k + 1 and is no less than the one before: rejecting
+    what stays below 5% is wrong anywhere in the family in at most 5% of the cases, however the
+    tests depend on each other.
+
+    >>> [round(p, 3) for p in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values, kind="stable")
+    ranked = np.asarray(p_values, dtype=float)[order]
+    factors = np.arange(len(ranked), 0, -1)
+    corrected = np.empty(len(ranked))
+    corrected[order] = np.minimum(1.0, np.maximum.accumulate(ranked * factors))
+    return [float(p) for p in corrected]
+
+
+def detectable_difference(
+    differences: np.ndarray, *, significance: float = 0.05, power: float = 0.8
+) -> float:
+    r"""Smallest mean difference that a test on as many such users would find.
+
+    $(z_{1-\alpha/2} + z_{\mathrm{power}})\, s / \sqrt{n}$, with the standard deviation s of the
+    differences at hand.
+
+    Args:
+        differences: One value a user, `[n]`.
+        significance: Level of the two-sided test.
+        power: How often it should find the difference.
+
+    Returns:
+        In the unit of the differences; NaN for fewer than two users.
+    """
+    if len(differences) < 2:
+        return float("nan")
+    reach = stats.norm.isf(significance / 2) + stats.norm.ppf(power)
+    return float(reach * np.std(differences, ddof=1) / np.sqrt(len(differences)))

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.metrics.tests_of_difference import (
+    detectable_difference,
+    holm,
+    mcnemar_test,
+    sign_flip_test,
+)
+
+
+def test_few_differing_users_are_tested_exactly():
+    differences = np.array([1.0, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    assert sign_flip_test(differences) == pytest.approx(2 / 2**4)
+    assert sign_flip_test(-differences) == pytest.approx(2 / 2**4)
+    assert sign_flip_test(np.zeros(9)) == 1.0
+    assert sign_flip_test(np.array([1.0, -1, 0, 0])) == 1.0
+
+
+def test_on_right_and_wrong_answers_it_agrees_with_mcnemar():
+    rng = np.random.default_rng(0)
+    one, two = rng.random(900) < 0.10, rng.random(900) < 0.13
+    flips = sign_flip_test(one.astype(float) - two)
+    assert flips == pytest.approx(mcnemar_test(one.astype(float), two.astype(float)), abs=0.02)
+
+
+def test_it_agrees_with_the_normal_approximation_on_many_users():
+    rng = np.random.default_rng(1)
+    differences = rng.normal(0.05, 1.0, 2000)
+    t = stats.ttest_1samp(differences, 0.0).pvalue
+    assert sign_flip_test(differences) == pytest.approx(t, abs=0.02)
+
+
+@pytest.mark.parametrize("share", [0.03, 0.2])
+def test_of_identical_methods_a_test_at_5_percent_rejects_about_5_percent(share):
+    """Two methods that are right equally often, independently, on 943 users, again and again."""
+    rng = np.random.default_rng(2)
+    rejected = {"flip": 0, "mcnemar": 0}
+    rounds = 400
+    for number in range(rounds):
+        one, two = (rng.random((2, 943)) < share).astype(float)
+        rejected["flip"] += sign_flip_test(one - two, samples=499, seed=number) <= 0.05
+        rejected["mcnemar"] += mcnemar_test(one, two) <= 0.05
+    # 400 rounds of 5% scatter by 1.1 points; the tests of whole numbers err on the safe side.
+    assert 0.015 <= rejected["flip"] / rounds <= 0.085
+    assert rejected["mcnemar"] / rounds <= 0.085
+
+
+def test_of_averages_over_seeds_it_rejects_about_5_percent_too():
+    rng = np.random.default_rng(3)
+    rounds = 400
+    hard = rng.random(500)  # what both find hard about a user
+    rejected = sum(
+        sign_flip_test(
+            (rng.random((5, 500)) < hard * 0.2).mean(axis=0)
+            - (rng.random((5, 500)) < hard * 0.2).mean(axis=0),
+            samples=499,
+            seed=number,
+        )
+        <= 0.05
+        for number in range(rounds)
+    )
+    assert 0.02 <= rejected / rounds <= 0.085
+
+
+def test_the_detectable_difference_is_found_four_times_in_five():
+    rng = np.random.default_rng(4)
+    spread = rng.normal(0, 1, 300)
+    reach = detectable_difference(spread)
+    found = sum(
+        sign_flip_test(rng.normal(reach, spread.std(ddof=1), 300), samples=499) <= 0.05
+        for _ in range(200)
+    )
+    assert 0.7 <= found / 200 <= 0.9
+    assert np.isnan(detectable_difference(np.ones(1)))
+
+
+def test_holm_by_hand_and_in_any_order():
+    assert holm([]) == []
+    assert holm([0.04]) == [0.04]
+    assert holm([0.01, 0.02, 0.03, 0.04]) == pytest.approx([0.04, 0.06, 0.06, 0.06])
+    p = np.random.default_rng(5).random(8)
+    order = np.random.default_rng(6).permutation(8)
+    assert holm(p[order]) == pytest.approx(np.array(holm(p))[order])
+    assert all(corrected >= own for corrected, own in zip(holm(p), p, strict=True))
+
+
+def test_under_holm_a_family_of_nothing_is_wrong_in_at_most_5_percent():
+    rng = np.random.default_rng(7)
+    wrong = np.mean([min(holm(rng.random(10))) <= 0.05 for _ in range(2000)])
+    assert 0.03 <= wrong <= 0.065
+
+
+def test_bad_values():
+    with pytest.raises(ValueError, match="all of them numbers"):
+        sign_flip_test(np.array([0.1, np.nan]))
+    with pytest.raises(ValueError, match="all of them numbers"):
+        sign_flip_test(np.zeros(0))
+    with pytest.raises(ValueError, match="0 and 1"):
+        mcnemar_test(np.array([0.2, 0.8]), np.array([0.0, 1.0]))
+    with pytest.raises(ValueError, match="pairs are needed"):
+        mcnemar_test(np.zeros(2), np.zeros(3))
