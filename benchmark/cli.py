@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark import __version__, options
+from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.sweep_app import sweep
@@ -163,6 +164,7 @@ def ablate(
 
 
 app.command()(sweep)
+app.command()(compare)
 
 
 @app.command("list")

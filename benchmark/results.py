@@ -301,6 +301,11 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
 def comparison_group(record: RunRecord) -> str:
     """A key that is equal for records that belong into one figure or table."""
+    return f"{question(record)}|{record.preset}"
+
+
+def question(record: RunRecord) -> str:
+    """A key that is equal for records that were asked the same, whatever their budgets."""
     protocol = record.protocol
     return "|".join(
         [
@@ -312,7 +317,6 @@ def comparison_group(record: RunRecord) -> str:
             protocol.split,
             protocol.part,
             protocol.seen,
-            record.preset,
             *(f"{name}={value}" for name, value in asked(record).items()),
             *([str(protocol.split_settings)] if protocol.split != "last" else []),
         ]

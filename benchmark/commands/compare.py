@@ -1,0 +1,200 @@
+"""`userllm-bench compare`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError, unknown
+from benchmark.evidence.comparisons import Comparison, compare_on
+from benchmark.evidence.contestants import NLL, Contestant, Group, contestants_of, differing
+from benchmark.evidence.list_quality import ListQuality, list_quality
+from benchmark.evidence.slices import Line, slice_lines
+from benchmark.provenance import differences_in_code
+from benchmark.results import load_records, question
+from benchmark.summary import latest_rows
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked; see the help of the command."""
+
+    first: Path
+    second: Path
+    method_a: str | None
+    method_b: str | None
+    metrics: tuple[str, ...]
+    margin: float
+    slices: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two contestants that were asked the same, and what a comparison of them shows.
+
+    Attributes:
+        group: The two.
+        comparisons: One a metric.
+        untested: Metrics that have no value a user.
+        lines: The first metric by slices of the users.
+        lists: What the two rankings are like; of `next_item` alone.
+        notes: What a reader must know of the two.
+    """
+
+    group: Group
+    comparisons: tuple[Comparison, ...]
+    untested: tuple[str, ...]
+    lines: tuple[Line, ...]
+    lists: tuple[ListQuality, ...]
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as `--json` prints it."""
+        record = self.group.record
+        return {
+            "dataset": record.dataset.name,
+            "task": record.task.name,
+            "split": record.protocol.split,
+            "part": record.protocol.part,
+            "seen": record.protocol.seen,
+            "comparisons": [own.to_json() for own in self.comparisons],
+            "untested": list(self.untested),
+            "slices": [
+                {
+                    "slicing": line.slicing,
+                    "slice": line.slice,
+                    "users": line.users,
+                    "label": line.label,
+                    "mean": vars(line.mean),
+                    "difference": None if line.difference is None else vars(line.difference),
+                }
+                for line in self.lines
+            ],
+            "rankings": [vars(own) for own in self.lists],
+            "notes": list(self.notes),
+        }
+
+
+def compare_command(options: Options, as_json: bool) -> None:
+    """Compares what two folders hold, on everything that both were asked.
+
+    Raises:
+        UserError: They were asked nothing in common, or hold several methods.
+    """
+    pairs = [_compared(group, options) for group in pair_up(options)]
+    if as_json:
+        print(json.dumps({"pairs": [pair.to_json() for pair in pairs]}, indent=2))
+        return
+    from benchmark.commands.comparison_table import print_pair
+
+    for pair in pairs:
+        print_pair(pair)
+
+
+def pair_up(options: Options) -> list[Group]:
+    """One contestant of each folder for everything that both were asked.
+
+    Raises:
+        UserError: See `compare_command`.
+    """
+    first = _contestants(options.first, options.method_a, "--a")
+    second = _contestants(options.second, options.method_b, "--b")
+    common = [asked for asked in first if asked in second]
+    if not common:
+        one, two = next(iter(first.values())), next(iter(second.values()))
+        reasons = differing(one.records[0], two.records[0])
+        raise UserError(
+            f"{one.label} in {options.first} and {two.label} in {options.second} cannot be "
+            f"compared: they differ in {', '.join(reasons)}"
+        )
+    groups = []
+    for asked in common:
+        one, two = first[asked], second[asked]
+        if {row.path for row in one.rows} == {row.path for row in two.rows}:
+            raise UserError(
+                f"both sides are {one.label} of the same folder: name two methods by --a and --b"
+            )
+        groups.append(Group(_told_apart(one, two)))
+    return groups
+
+
+def _told_apart(one: Contestant, two: Contestant) -> tuple[Contestant, Contestant]:
+    """The two with labels that differ."""
+    if one.label != two.label:
+        return one, two
+    found = contestants_of([*one.rows, *two.rows])
+    if len(found) == 2:
+        return found[0], found[1]
+    folders = [str(own.rows[0].path.parent) if own.rows[0].path else "" for own in (one, two)]
+    first, second = (
+        Contestant(f"{own.label} ({folder})", own.rows)
+        for own, folder in zip((one, two), folders, strict=True)
+    )
+    return first, second
+
+
+def _contestants(folder: Path, method: str | None, option: str) -> dict[str, Contestant]:
+    """The contestant of a folder by what it was asked."""
+    rows = [row for row in latest_rows(load_records([folder])) if row.record is not None]
+    methods = list(dict.fromkeys(row.method for row in rows))
+    if method is not None:
+        if method not in methods:
+            raise unknown(f"method in {folder}", method, methods)
+        rows = [row for row in rows if row.method == method]
+    elif len(methods) > 1:
+        raise UserError(f"{folder} holds {', '.join(methods)}: name one by {option}")
+    found: dict[str, Contestant] = {}
+    for asked in dict.fromkeys(question(row.record) for row in rows if row.record):
+        members = [row for row in rows if row.record and question(row.record) == asked]
+        own = contestants_of(members)
+        if len(own) > 1:
+            labels = "; ".join(contestant.label for contestant in own)
+            raise UserError(f"{folder} holds several settings of one method: {labels}")
+        found[asked] = own[0]
+    return found
+
+
+def _compared(group: Group, options: Options) -> Pair:
+    first, second = group.contestants
+    metrics = group.metrics()
+    for name in options.metrics:
+        if name not in (*metrics, NLL):
+            raise unknown("metric", name, [*metrics, NLL])
+    chosen = list(options.metrics) or [*metrics, NLL]
+    found = {name: compare_on(name, first, second, margin=options.margin) for name in chosen}
+    comparisons = tuple(own for own in found.values() if own is not None)
+    untested = tuple(name for name, own in found.items() if own is None and name != NLL)
+    primary = next((own.metric for own in comparisons), None)
+    lines = slice_lines(group, primary, second) if options.slices and primary else []
+    items = int(group.record.dataset.facts.get("items", 0))
+    ranks = "ranked" in first.averaged.columns or "target_rank" in first.averaged.columns
+    lists = [list_quality(own, items) for own in group.contestants] if ranks else []
+    return Pair(group, comparisons, untested, tuple(lines), tuple(lists), _notes(first, second))
+
+
+def _notes(first: Contestant, second: Contestant) -> tuple[str, ...]:
+    """What a reader must know before believing a difference."""
+    notes: list[str] = []
+    records = [*first.records, *second.records]
+    presets = list(dict.fromkeys(record.preset for record in records))
+    if len(presets) > 1:
+        notes.append(f"budgets differ: presets {', '.join(presets)}")
+    for own in (first, second):
+        if len(own.seeds) == 1:
+            notes.append(
+                f"{own.label}: one seed; intervals are over users, how much seeds differ is unknown"
+            )
+    if first.seeds != second.seeds and min(len(first.seeds), len(second.seeds)) > 1:
+        notes.append(f"seeds differ: {_listed(first.seeds)} and {_listed(second.seeds)}")
+    leak = records[0].protocol.leak
+    if leak:
+        notes.append(f"the split leaks: {leak}")
+    code = differences_in_code(records)
+    return (*notes, *([code] if code else []))
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,79 @@
+import json
+
+import numpy as np
+import pytest
+
+from benchmark.cli import main
+from tests.benchmark.evidence.rows import finished
+
+USERS = 400
+
+
+@pytest.fixture
+def runs(tmp_path):
+    rng = np.random.default_rng(0)
+    about = {"gap_seconds": rng.choice([0, 60], USERS), "target_rank": rng.integers(1, 9, USERS)}
+    for seed in (0, 1):
+        finished(tmp_path, "alpha", rng.random(USERS) < 0.5, seed, columns=about)
+        finished(tmp_path, "beta", rng.random(USERS) < 0.2, seed, columns=about)
+    return tmp_path
+
+
+def test_two_methods_of_one_folder(runs, capsys):
+    assert main(["compare", str(runs), str(runs), "--a", "alpha", "--b", "beta"]) == 0
+    told = capsys.readouterr().out
+    for wanted in ("A: alpha, seeds 0, 1", "better", "McNemar within a seed", "tied", "rankings"):
+        assert wanted in told
+    assert main(["compare", str(runs), str(runs), "--a", "alpha", "--b", "beta", "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    (own,) = pair["comparisons"]
+    assert own["verdict"] == "better"
+    assert own["users"] == USERS
+    assert own["difference"]["low"] < own["difference"]["value"] < own["difference"]["high"]
+    assert {line["slicing"] for line in pair["slices"]} == {
+        "time since the event before", "timestamp",
+    }  # fmt: skip
+
+
+def test_single_cells(runs, capsys):
+    assert main(["compare", str(runs / "alpha-s0"), str(runs / "beta-s1"), "--no-slices"]) == 0
+    told = capsys.readouterr().out
+    assert "alpha: one seed; intervals are over users" in told
+    assert "same second" not in told
+    assert main(["compare", str(runs / "alpha-s0"), str(runs / "alpha-s1")]) == 0  # seeds
+    told = capsys.readouterr().out
+    assert "alpha-s0" in told
+    assert "alpha-s1" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["{}", "{}"], "holds alpha, beta: name one by --a"),
+        (["{}", "{}", "--a", "alpah", "--b", "beta"], "did you mean 'alpha'"),
+        (["{}", "{}", "--a", "alpha", "--b", "alpha"], "both sides are alpha"),
+        (["{}/alpha-s0", "{}/beta-s0", "--metric", "recal@1"], "did you mean 'recall@1'"),
+        (["{}/alpha-s0", "{}/nowhere"], "there is no folder"),
+    ],
+)
+def test_wrong_input(runs, capsys, arguments, told):
+    assert main(["compare", *(own.format(runs) for own in arguments)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_rows_that_were_asked_other_things_are_refused(tmp_path, capsys):
+    one = finished(tmp_path / "one", "alpha", np.ones(20))
+    protocol = one.record.protocol.model_copy(update={"split": "global_time"})
+    dataset = one.record.dataset.model_copy(update={"fingerprint": "other"})
+    finished(tmp_path / "two", "beta", np.ones(20), protocol=protocol, dataset=dataset)
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "they differ in data hash (f and other), split (last and global_time)" in line
+
+
+def test_other_budgets_are_compared_and_said(tmp_path, capsys):
+    finished(tmp_path / "one", "alpha", np.ones(20))
+    finished(tmp_path / "two", "alpha", np.zeros(20), preset="full")
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert "budgets differ: presets quick, full" in capsys.readouterr().out
