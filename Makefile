@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint perf clean
+.PHONY: help setup bench test lint perf readme-results clean
 
 help:
 	@echo "make setup   create $(VENV) and install the pinned packages"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    run ruff, mypy and import-linter"
 	@echo "make perf    run the performance comparisons"
+	@echo "make readme-results   write the README's tables and figures from results/reference"
 	@echo "make clean   remove $(VENV), caches and build output (results stay)"
 
 setup: $(STAMP)
@@ -43,6 +44,9 @@ lint: setup
 
 perf: setup
 	$(BIN)/python -m benchmark.perf
+
+readme-results: setup
+	$(BIN)/python -m benchmark.readme_results README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -20,6 +20,20 @@ def differences_in_code(records: Iterable[RunRecord]) -> str:
     return f"rows were made by different code: {'; '.join(told)}" if told else ""
 
 
+def versions_line(records: Iterable[RunRecord]) -> str:
+    """One line about machine and code, every value that occurs: `AMD EPYC, 2 threads; ...`."""
+    told: dict[str, None] = {}
+    commits: dict[str, None] = {}
+    for record in records:
+        host = record.host
+        threads = int(host.get("threads", 0))
+        count = f", {threads} thread{'' if threads == 1 else 's'}" if threads else ""
+        told[f"{host.get('cpu', 'unknown machine')}{count}"] = None
+        told[f"torch {record.versions.get('torch', 'unknown')}"] = None
+        commits[f"`{str((record.git or {}).get('commit', 'unknown'))[:7]}`"] = None
+    return f"{'; '.join(told)}; code {', '.join(commits)}"
+
+
 def _facts(record: RunRecord) -> Mapping[str, str]:
     git = record.git or {}
     commit = str(git.get("commit", "unknown"))[:8]

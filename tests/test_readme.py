@@ -1,4 +1,4 @@
-"""The README's library example works as it stands."""
+"""The README's library example works as it stands, and its tables are those of the records."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmark.readme_results import rewritten
 from userllm.llm import LanguageModel
 
 README = Path(__file__).parent.parent / "README.md"
@@ -50,3 +51,7 @@ def test_the_library_example_runs(
         "llm",
         "model.safetensors",
     ]
+
+
+def test_its_tables_are_those_of_the_reference_records() -> None:
+    assert rewritten(README, draw=False) == README.read_text(encoding="utf-8")

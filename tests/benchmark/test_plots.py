@@ -115,7 +115,7 @@ def test_what_may_not_be_compared_is_in_different_figures(rows, tmp_path, monkey
 
 
 def test_titles_say_what_was_compared(rows, tmp_path):
-    title = plots._title(rows)
+    title = plots.title_of(rows)
     for part in ("ml-100k", "Next item", "seen items taken out", "split last", "quick", "seed 0"):
         assert part in title
 

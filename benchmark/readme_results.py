@@ -1,0 +1,212 @@
+"""Writes the tables and figures of a document from the records behind them.
+
+    python -m benchmark.readme_results README.md [--check]
+
+A table stands between `<!-- results: FOLDER [FOLDER ...] -->` and `<!-- end of results -->`, and is
+made of the records under the folders, which are relative to the document: of one folder a table
+of methods and metrics, of several one of methods and folders. Among the folders `metrics=A,B`
+chooses metrics, and `figure=PATH` also draws bars there. With `--check` nothing is written, and
+what would change is said. Free of torch.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.provenance import versions_line
+from benchmark.results import Row, RunRecord, asked, load_records, question
+from benchmark.summary import latest_rows, summarise
+from benchmark.tables import Tables, default_tables
+
+_BLOCK = re.compile(
+    r"(<!-- results: (?P<what>[^\n]+?) -->\n)(?P<body>.*?)(?=<!-- end of results -->)", re.DOTALL
+)
+_OPTION = re.compile(r"^(figure|metrics)=")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean over seeds of a metric, and its 95% interval over users."""
+
+    value: float
+    low: float
+    high: float
+    seeds: int
+    training_seconds: float
+
+    def short(self) -> str:
+        """The mean alone."""
+        return f"{self.value:.3f}"
+
+    def full(self) -> str:
+        """The mean and its interval."""
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+Cells = dict[str, dict[str, Cell]]
+"""Method → metric → what it reaches."""
+
+
+def rewritten(document: Path, tables: Tables | None = None, *, draw: bool = True) -> str:
+    """The text of a document with every table made anew.
+
+    Args:
+        document: Markdown.
+        tables: Metrics of the tasks, in order; the project's own where None.
+        draw: Whether figures are drawn too.
+
+    Raises:
+        UserError: A folder holds no records, or records that were asked different things.
+    """
+    tables = tables or default_tables()
+    text = document.read_text(encoding="utf-8")
+
+    def made(match: re.Match[str]) -> str:
+        words = match["what"].split()
+        options = dict(word.split("=", 1) for word in words if _OPTION.match(word))
+        folders = [document.parent / word for word in words if not _OPTION.match(word)]
+        groups = [_rows(folder, tables) for folder in folders]
+        if draw and "figure" in options:
+            _draw(groups[0], document.parent / options["figure"])
+        measured = tables.tasks[groups[0][0].task].metrics
+        metrics = options["metrics"].split(",") if "metrics" in options else measured
+        lines = _one(groups[0], metrics) if len(groups) == 1 else _several(groups, metrics)
+        return match[1] + "\n" + "\n".join(lines) + "\n\n"
+
+    return _BLOCK.sub(made, text)
+
+
+def _rows(folder: Path, tables: Tables) -> list[Row]:
+    """Records of one question, in the order of the table of methods."""
+    order = [*tables.methods]
+    rows = latest_rows(load_records([folder]))
+    rows.sort(key=lambda row: order.index(row.method) if row.method in order else len(order))
+    if len({question(row.record) for row in rows if row.record}) > 1:
+        raise UserError(f"the records under {folder} were asked different things")
+    return rows
+
+
+def _cells(rows: Sequence[Row]) -> Cells:
+    found: Cells = {}
+    for line in summarise(rows).to_dict("records"):
+        label = str(line["label"]).replace("\n", ", ")
+        found.setdefault(label, {})[str(line["metric"])] = Cell(
+            line["value"], line["low"], line["high"], line["seeds"], line["training_seconds"]
+        )
+    return found
+
+
+def _one(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
+    """A line a method, a column a metric; from the fourth on without interval, for want of room."""
+    cells = _cells(rows)
+    wide = metrics[:3] if len(metrics) > 3 else metrics
+    lines = _head(["method", *metrics, "seeds", "training seconds"])
+    for label, own in cells.items():
+        some = next(iter(own.values()))
+        values = [
+            "" if name not in own else own[name].full() if name in wide else own[name].short()
+            for name in metrics
+        ]
+        seconds = f"{some.training_seconds:,.0f}"
+        lines.append(f"| `{label}` | {' | '.join([*values, str(some.seeds), seconds])} |")
+    return [*lines, "", _provenance(rows)]
+
+
+def _several(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[str]:
+    """A line a method, a column a folder with all metrics in it."""
+    columns = [_cells(rows) for rows in groups]
+
+    def show(own: Mapping[str, Cell]) -> str:
+        return " / ".join(own[name].full() for name in metrics if name in own)
+
+    lines = _head(["method", *(_name(rows) for rows in groups)])
+    for label in dict.fromkeys(label for own in columns for label in own):
+        values = [show(own[label]) if label in own else "" for own in columns]
+        lines.append(f"| `{label}` | {' | '.join(values)} |")
+    what = " / ".join(metrics)
+    return [
+        f"{what}, with 95% intervals over users:",
+        "",
+        *lines,
+        "",
+        *(f"- {_provenance(rows)}" for rows in groups),
+    ]
+
+
+def _head(names: Sequence[str]) -> list[str]:
+    return [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+
+
+def _name(rows: Sequence[Row]) -> str:
+    record = _first(rows)
+    split = "" if record.protocol.split == "last" else f", {record.protocol.split}"
+    return record.dataset.name + split
+
+
+def _first(rows: Sequence[Row]) -> RunRecord:
+    return next(row.record for row in rows if row.record is not None)
+
+
+def _provenance(rows: Sequence[Row]) -> str:
+    """One line: data, targets, protocol, budget, seeds, machine, code."""
+    record = _first(rows)
+    seeds = sorted({row.seed for row in rows})
+    protocol = record.protocol
+    task = "".join(f", {name}={value}" for name, value in asked(record).items())
+    seen = ""
+    if record.task.name == "next_item":
+        seen = f", seen items {'taken out' if protocol.seen == 'exclude' else 'left in'}"
+    return (
+        f"Data `{record.dataset.name}`, SHA-256 `{record.dataset.fingerprint[:12]}`, targets "
+        f"`{record.dataset.target_hash[:12]}`; {record.task.name}{task}, split `{protocol.split}`, "
+        f"{protocol.part} targets of {record.examples:,} users{seen}; preset `{record.preset}`, "
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; "
+        f"{versions_line([row.record for row in rows if row.record])}."
+    )
+
+
+def _draw(rows: Sequence[Row], path: Path) -> None:
+    from benchmark.plot_style import save
+    from benchmark.plots import draw_bars, title_of
+
+    figure = draw_bars(summarise(rows), title_of(rows))
+    for file in save(figure, path.with_suffix("")):
+        if file.suffix != path.suffix:
+            file.unlink()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Rewrites a document, or checks that nothing would change.
+
+    Returns:
+        Exit code: 0 well, 1 the document is behind its records, 2 wrong input.
+    """
+    check = "--check" in arguments
+    names = [name for name in arguments if name != "--check"]
+    if len(names) != 1:
+        print("usage: python -m benchmark.readme_results DOCUMENT [--check]", file=sys.stderr)
+        return 2
+    document = Path(names[0])
+    try:
+        text = rewritten(document, draw=not check)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if text == document.read_text(encoding="utf-8"):
+        return 0
+    if check:
+        print(f"{document} is behind its records: run make readme-results", file=sys.stderr)
+        return 1
+    fresh = document.with_name(f".{document.name}.tmp")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(document)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
