@@ -21,6 +21,7 @@ from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
 from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
+from benchmark.example_files import Stored, write_examples
 from benchmark.failures import explain
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
@@ -55,7 +56,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     cost = _measured(cell, world, task, method, progress)
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation, peak, cost)
     with _in_place(cell.folder) as folder:
-        evaluation.examples.write_parquet(folder / results.EXAMPLES)
+        write_examples(folder, Stored(evaluation.examples, evaluation.labels))
         with (folder / results.RECORD).open("w", encoding="utf-8") as file:
             file.write(record.model_dump_json(indent=2) + "\n")
             file.flush()

@@ -14,6 +14,7 @@ from benchmark import __version__, options
 from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
+from benchmark.evidence_app import verify
 from benchmark.sweep_app import sweep
 
 if TYPE_CHECKING:
@@ -165,6 +166,7 @@ def ablate(
 
 app.command()(sweep)
 app.command()(compare)
+app.command()(verify)
 
 
 @app.command("list")

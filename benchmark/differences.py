@@ -7,8 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.example_files import read_examples
 from benchmark.metrics.significance import bootstrap_interval, paired_interval
-from benchmark.results import EXAMPLES, Row, RunRecord
+from benchmark.results import Row, RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,12 +154,13 @@ def _read(path: Path | None, metric: str) -> pd.Series[float] | None:
     if path is None:
         return None
     try:
-        examples = pd.read_parquet(path.parent / EXAMPLES, columns=["user", name])
-    except (OSError, ValueError, KeyError):
+        examples = read_examples(path)
+    except UserError:
         return None
-    if examples[name].isna().any():
+    if name not in examples.columns or not np.isfinite(examples[name].to_numpy()).all():
         return None
-    values = examples.groupby("user", sort=True)[name].mean().astype(float)
+    values = pd.Series(examples[name].to_numpy(), index=examples["user"].to_list(), dtype=float)
+    values = values.rename_axis("user").sort_index()
     return -values if metric == NLL else values
 
 

@@ -51,11 +51,13 @@ class TaskEntry(Entry):
         settings: `module:Model` of its settings, free of torch.
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
+        numbers: `module:attribute` of its `benchmark.tasks.numbers.Numbers`, free of torch.
     """
 
     settings: str = ""
     needs: str = ""
     metrics: tuple[str, ...] = ()
+    numbers: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ TASKS.add(
         settings="benchmark.tasks.config:NextItemSettings",
         needs=RANKER,
         metrics=_RANKING_METRICS,
+        numbers="benchmark.tasks.next_item_numbers:NUMBERS",
     ),
 )
 TASKS.add(
@@ -72,6 +73,7 @@ TASKS.add(
         settings="benchmark.tasks.config:FavoriteGenreSettings",
         needs=LABELS,
         metrics=("recall@1", "recall@5", "macro_f1"),
+        numbers="benchmark.tasks.favorite_genre_numbers:NUMBERS",
     ),
 )
 TASKS.add(
@@ -82,6 +84,7 @@ TASKS.add(
         settings="benchmark.tasks.config:ReviewGenerationSettings",
         needs=WRITER,
         metrics=("rouge1", "rouge2", "rougeL"),
+        numbers="benchmark.tasks.review_generation_numbers:NUMBERS",
     ),
 )
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError, unknown
+from benchmark.example_files import read_examples
 from benchmark.results import (
-    EXAMPLES,
     Row,
     comparison_group,
     find_records,
@@ -97,21 +97,10 @@ def show_command(options: Options) -> None:
 
 
 def _open(row: Row, rows: Sequence[Row]) -> _Cell:
-    import polars as pl
-
     record, path = row.record, row.path
     assert record is not None
     assert path is not None
-    file = path.with_name(EXAMPLES)
-    if not file.is_file():
-        raise UserError(f"there is no {file}: of this run only the record was kept; run it again")
-    try:
-        frame = pl.read_parquet(file)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{file} cannot be read ({reason}): run the cell again") from None
-    if "user" not in frame.columns or frame["user"].n_unique() != len(frame):
-        raise UserError(f"{file} does not hold one example a user: run the cell again")
+    frame = read_examples(path)
     name = row.method
     changed = variant(record)
     if len({other.seed for other in rows}) > 1:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from benchmark.data.division import Split
 from benchmark.data.histories import Examples
-from benchmark.metrics.significance import bootstrap_interval
-from benchmark.tasks.config import TaskSettings
 from benchmark.types import Progress
 
 PARTS = ("test", "validation")
@@ -27,12 +24,14 @@ class Evaluation:
         metrics: Means over users; of a group of users under `metric/group`.
         intervals: 95% bootstrap intervals of the means.
         seconds: Wall-clock time of asking.
+        labels: All labels in their order, where what is asked is one of them.
     """
 
     examples: pl.DataFrame
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     seconds: float
+    labels: tuple[str, ...] = ()
 
 
 def examples_of(split: Split, part: str, users: int = 0) -> Examples:
@@ -65,34 +64,3 @@ def heard(progress: Progress | None, part: str, count: int) -> Callable[[int], N
     listener = progress
     listener.stage(f"evaluate on {part}", 1.0)
     return lambda done: listener.update(done / count)
-
-
-def averaged(
-    values: Mapping[str, np.ndarray], groups: Mapping[str, np.ndarray], settings: TaskSettings
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Means and intervals of metrics, over all users and over groups of them.
-
-    Args:
-        values: `[n]` values a metric; NaN = not defined for this user, who is left out.
-        groups: `BoolArray[n]` a group; one that holds nobody or everybody says nothing new.
-        settings: Of the bootstrap.
-
-    Returns:
-        Means, and 95% intervals, by `metric` and `metric/group`.
-    """
-    metrics: dict[str, float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
-    for metric, column in values.items():
-        defined = ~np.isnan(column)
-        parts = {metric: defined}
-        for group, inside in groups.items():
-            if inside.any() and not inside.all():
-                parts[f"{metric}/{group}"] = defined & inside
-        for name, chosen in parts.items():
-            if chosen.any():
-                own = column[chosen]
-                metrics[name] = float(own.mean())
-                intervals[name] = bootstrap_interval(
-                    own, samples=settings.bootstrap_samples, seed=settings.bootstrap_seed
-                )
-    return metrics, intervals

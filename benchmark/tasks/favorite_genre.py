@@ -31,13 +31,15 @@ from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
 from benchmark.errors import RunError, UserError
 from benchmark.goals import LabelGoal
-from benchmark.metrics.classification import macro_f1, macro_f1_interval
+from benchmark.metrics.classification import macro_f1
+from benchmark.metrics.label_recall import CUTS, recalls
 from benchmark.protocols import LabelRanker, TrainingData
 from benchmark.schema import PADDING
 from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import FavoriteGenreSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
-from benchmark.tasks.label_answers import CUTS, Question, check_scores, ranked, recalls, tabulate
+from benchmark.tasks.evaluation import Evaluation, examples_of, heard
+from benchmark.tasks.favorite_genre_numbers import MACRO_F1, NUMBERS, judged, sure
+from benchmark.tasks.label_answers import Question, check_scores, ranked, tabulate
 from benchmark.tasks.label_counts import LabelCounts, drawn_places, label_names, query_of
 from benchmark.types import HistoryBatch, Progress
 
@@ -45,9 +47,6 @@ TIE_RULE = (
     "any of tied labels is right; users with tied labels are left out of macro-F1; equal scores in"
     " the order of the labels"
 )
-MACRO_F1 = "macro_f1"
-TIED, UNLABELLED = "users/tied", "users/unlabelled"
-"""Shares of users: of those asked, with several right labels; of all, left out without any."""
 _SEED = 0
 """Of drawing training examples: every method of every seed gets the same ones."""
 
@@ -60,7 +59,7 @@ class FavoriteGenre:
     """
 
     name = "favorite_genre"
-    version = "1"
+    version = NUMBERS.version
     tie_rule = TIE_RULE
     watch = "recall@1"
     metrics = (*(f"recall@{k}" for k in CUTS), MACRO_F1)
@@ -147,7 +146,7 @@ class FavoriteGenre:
         def validate(method: LabelRanker) -> Mapping[str, float]:
             order = self._ask(method, question.examples, goal)
             means = {name: float(v.mean()) for name, v in recalls(order, question.right).items()}
-            right, said = question.sure(order)
+            right, said = sure(order, question.right)
             return {**means, **({MACRO_F1: macro_f1(right, said)} if len(right) else {})}
 
         return validate
@@ -187,23 +186,11 @@ class FavoriteGenre:
         order = self._ask(method, question.examples, goal, name, on_batch)
         seconds = time.perf_counter() - begin
         values = recalls(order, question.right)
-        # The groups of a split go by the first held-out item, which says nothing of a label.
-        metrics, intervals = averaged(values, {}, self.settings)
-        right, said = question.sure(order)
-        if len(right):
-            metrics[MACRO_F1] = macro_f1(right, said)
-            intervals[MACRO_F1] = macro_f1_interval(
-                right,
-                said,
-                samples=self.settings.bootstrap_samples,
-                seed=self.settings.bootstrap_seed,
-            )
-        metrics[TIED] = 1 - len(right) / asked
-        metrics[UNLABELLED] = dropped / len(everybody)
+        metrics, intervals = judged(values, order, question.right, len(everybody), self.settings)
         table = tabulate(dataset, question, goal.labels, order, values)
         about = circumstances(question.examples, split.train)
         table = pl.concat([table, about], how="horizontal")
-        return Evaluation(table, metrics, intervals, seconds)
+        return Evaluation(table, metrics, intervals, seconds, tuple(goal.labels))
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""

@@ -15,7 +15,6 @@ from benchmark.data.histories import Examples
 from benchmark.errors import RunError
 from benchmark.goals import LabelNames
 
-CUTS = (1, 5)
 SHOWN = 10
 """Labels of each ranking that are kept."""
 
@@ -42,15 +41,6 @@ class Question:
             return self
         drawn = np.random.default_rng(seed).choice(len(self.examples), size=count, replace=False)
         return self.only(np.sort(drawn))
-
-    def sure(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The right label and the first that was said, of users with one right label, `[m]` each.
-
-        Args:
-            order: `[n, C]` labels, best first.
-        """
-        alone = self.right.sum(axis=1) == 1
-        return self.right[alone].argmax(axis=1), order[alone, 0]
 
 
 def check_scores(scores: Tensor, rows: int, count: int, name: str) -> Tensor:
@@ -79,17 +69,6 @@ def ranked(scores: Tensor) -> np.ndarray:
     """Indices of all labels, best first, `[B, C]`; equal scores in the order of the labels."""
     order: np.ndarray = scores.sort(dim=1, descending=True, stable=True).indices.numpy()
     return order
-
-
-def recalls(order: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
-    """Whether a right label is among the first k, `[n]` values a metric.
-
-    Args:
-        order: `[n, C]` labels, best first.
-        right: `BoolArray[n, C]`.
-    """
-    hits = np.take_along_axis(right, order, axis=1)
-    return {f"recall@{k}": hits[:, :k].max(axis=1).astype(np.float64) for k in CUTS}
 
 
 def tabulate(

@@ -27,15 +27,15 @@ from benchmark.errors import unknown
 from benchmark.goals import NextItemGoal
 from benchmark.metrics.ranking import NEXT_ITEM_METRICS
 from benchmark.protocols import CandidateRanker, TrainingData
+from benchmark.tasks.averages import averaged
 from benchmark.tasks.circumstances import circumstances, popularity_of_lists
 from benchmark.tasks.config import NextItemSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
+from benchmark.tasks.evaluation import Evaluation, examples_of, heard
+from benchmark.tasks.next_item_numbers import NUMBERS, values_at
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers, ask
 from benchmark.types import Candidates, HistoryBatch, Progress
 
 TIE_RULE = "equal scores in catalogue order; items of the same text are different items"
-STRAYS = "stray_answers"
-"""Share of a user's answers that are no item; only of methods that answer in free text."""
 SEEN = ("auto", "exclude", "include")
 
 
@@ -60,7 +60,7 @@ class NextItem:
     """
 
     name = "next_item"
-    version = "1"
+    version = NUMBERS.version
     tie_rule = TIE_RULE
     watch = "recall@10"
     need = Need()
@@ -94,9 +94,7 @@ class NextItem:
 
         def validate(method: CandidateRanker) -> Mapping[str, float]:
             answers = self._ask(method, examples, seen)
-            values = {
-                m.name: float(m.per_example(answers.places).mean()) for m in NEXT_ITEM_METRICS
-            }
+            values = {name: float(v.mean()) for name, v in values_at(answers.places).items()}
             if not np.isnan(answers.target_logprobs).any():
                 values["nll"] = float(-answers.target_logprobs.mean())
             return values
@@ -129,9 +127,8 @@ class NextItem:
         begin = time.perf_counter()
         answers = self._ask(method, examples, seen, name, on_batch)
         seconds = time.perf_counter() - begin
-        values = {m.name: m.per_example(answers.places) for m in NEXT_ITEM_METRICS}
-        if not np.isnan(answers.strays).any():
-            values[STRAYS] = answers.strays
+        strays = None if np.isnan(answers.strays).any() else answers.strays
+        values = values_at(answers.places, strays)
         for metric, column in values.items():
             if np.isnan(column).any():
                 raise FloatingPointError(f"{metric} is nan")

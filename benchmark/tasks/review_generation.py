@@ -29,9 +29,11 @@ from benchmark.errors import RunError, UserError
 from benchmark.goals import Decoding, TextGoal
 from benchmark.metrics.text import ROUGE, rouge
 from benchmark.protocols import TextGenerator, TrainingData
+from benchmark.tasks.averages import averaged
 from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import ReviewGenerationSettings
-from benchmark.tasks.evaluation import Evaluation, averaged, examples_of, heard
+from benchmark.tasks.evaluation import Evaluation, examples_of, heard
+from benchmark.tasks.review_generation_numbers import NEW, NUMBERS, VERBATIM
 from benchmark.tasks.review_prompts import Prompts, tells_itself
 from benchmark.types import HistoryBatch, Progress
 
@@ -39,9 +41,6 @@ TIE_RULE = (
     "ROUGE F1 by rouge-score, use_stemmer=False; 'new' = the reference stands word for word in no "
     "training review"
 )
-NEW = "new"
-
-
 TOKENS_A_WORD = 2
 """How many tokens a language model may take for each word that a text may have: whoever writes, a
 text ends after the same number of words."""
@@ -55,7 +54,7 @@ class ReviewGeneration:
     """
 
     name = "review_generation"
-    version = "1"
+    version = NUMBERS.version
     tie_rule = TIE_RULE
     watch = "rougeL"
     metrics = ROUGE
@@ -166,7 +165,7 @@ class ReviewGeneration:
                 "prompt": list(prompts),
                 "reference": references,
                 "output": texts,
-                "verbatim": verbatim,
+                VERBATIM: verbatim,
                 **values,
                 **examples.groups,
             }

@@ -243,7 +243,7 @@ def test_an_interrupt_that_lightning_turns_into_an_exit_is_an_interrupt(bench, f
 
 def test_a_metric_that_is_no_number_is_an_error(bench, monkeypatch):
     monkeypatch.setattr(
-        "benchmark.tasks.evaluation.bootstrap_interval", lambda *args, **kwargs: (0.0, 1.0)
+        "benchmark.tasks.averages.bootstrap_interval", lambda *args, **kwargs: (0.0, 1.0)
     )
     monkeypatch.setattr(
         "benchmark.metrics.ranking.Recall.per_example", lambda self, ranks: ranks * float("nan")

@@ -98,7 +98,7 @@ def test_other_users_are_refused(tmp_path):
 def test_lost_and_broken_examples_are_said(tmp_path):
     row = finished(tmp_path, "alpha", hits(0.2, 50))
     (row.path.parent / "examples.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(UserError, match="is broken"):
+    with pytest.raises(UserError, match="cannot be read"):
         group_of(row).contestants[0].averaged  # noqa: B018
     (row.path.parent / "examples.parquet").unlink()
     with pytest.raises(UserError, match=r"there is no .*examples\.parquet"):

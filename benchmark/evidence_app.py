@@ -1,0 +1,31 @@
+"""`verify` as typer reads it. Nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def verify(
+    context: typer.Context,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="Folders with records, at any depth, or a record."),
+    ],
+    allow_missing: Annotated[
+        bool,
+        typer.Option("--allow-missing", help="A record without examples is no failure."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the verdicts as JSON on stdout.")
+    ] = False,
+) -> int:
+    """Recompute every number of records from the examples beside them.
+
+    Example: userllm-bench verify results/reference
+    """
+    from benchmark.commands.verify import verify_command
+
+    return verify_command(folders, allow_missing, as_json, context.obj[0])
