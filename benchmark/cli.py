@@ -14,6 +14,7 @@ from benchmark import __version__, options
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.sweep_app import sweep
+from benchmark.tune_app import tune
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -163,6 +164,7 @@ def ablate(
 
 
 app.command()(sweep)
+app.command()(tune)
 
 
 @app.command("list")
