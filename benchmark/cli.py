@@ -16,6 +16,7 @@ from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.evidence_app import verify
 from benchmark.sweep_app import sweep
+from benchmark.tune_app import tune
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -167,6 +168,7 @@ def ablate(
 app.command()(sweep)
 app.command()(compare)
 app.command()(verify)
+app.command()(tune)
 
 
 @app.command("list")

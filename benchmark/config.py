@@ -87,6 +87,8 @@ class RunConfig(BaseModel):
 
 _KEYS = {info.alias or name: name for name, info in RunConfig.model_fields.items()}
 _KEYS.pop("sections")
+TUNING = "tuning"
+"""Key of a configuration file that only says where its settings come from; see `tune`."""
 
 
 class Preset(BaseModel):
@@ -158,7 +160,7 @@ def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -
             elif key in known:
                 check_names(tables.settings_model(key), value, key)
                 sections[key] = value
-            else:
+            elif key != TUNING:
                 raise unknown(f"key in {file}", str(key), [*_KEYS, *known])
     given = {key: value for key, value in options.items() if value is not None}
     from_file = values.get("set") or []

@@ -7,6 +7,9 @@ import errno
 from benchmark.errors import RunError, UserError
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+FULL_DISK_TEXT = (
+    "the disk is full; finished cells are kept: free some space and give the same command again"
+)
 
 
 def disk_is_full(error: BaseException | None) -> bool:
@@ -27,10 +30,7 @@ def explain(error: BaseException) -> str:
     """One line about an error."""
     message = " ".join(str(error).split())
     if disk_is_full(error):
-        return (
-            "the disk is full; finished cells are kept: free some space and give the same "
-            "command again"
-        )
+        return FULL_DISK_TEXT
     if isinstance(error, MemoryError) or "can't allocate memory" in message:
         return f"out of memory{': ' if message else ''}{message[:200]}"
     if isinstance(error, FloatingPointError):

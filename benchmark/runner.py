@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from benchmark import config as configs
 from benchmark import identity, results
 from benchmark.cell import discard_unfinished, run_cell
 from benchmark.errors import UserError
 from benchmark.failures import disk_is_full, explain
+from benchmark.locking import locked
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world, planned_cells
 from benchmark.progress import RunProgress, duration
@@ -62,7 +60,7 @@ def run(
             encoder = None if name not in tables.methods else layers.encoder(tables, name)
             if encoder is not None:
                 layers.resolve(tables, encoder)
-    _check_writable(config.out)
+    check_writable(config.out)
     world = open_world(config, tables, layers, llm_facts, command)
     rows: list[Row] = []
     settled: dict[str, Row] = {}
@@ -87,7 +85,8 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
     """The row of one cell: read where it is finished, run where it is not."""
     progress.begin(cell.title)
     try:
-        with _locked(cell, progress):
+        waiting = "another call is at this cell; waiting for it"
+        with locked(cell.folder.parent, cell.folder.name, progress, waiting):
             finished = None if force else _finished(cell, progress)
             if force or finished is not None:
                 discard_unfinished(cell)
@@ -132,23 +131,6 @@ def _finished(cell: Cell, progress: RunProgress) -> results.RunRecord | None:
         return None
 
 
-@contextlib.contextmanager
-def _locked(cell: Cell, progress: RunProgress) -> Iterator[None]:
-    """Holds the lock of a cell, so that two calls at once do not run it twice."""
-    folder = cell.folder.parent / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{cell.folder.name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        progress.note("another call is at this cell; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _write_log(cell: Cell) -> Path | None:
     """The traceback of the error at hand, beside where the record would be."""
     log = cell.folder / "error.log"
@@ -160,7 +142,8 @@ def _write_log(cell: Cell) -> Path | None:
     return log
 
 
-def _check_writable(out: Path) -> None:
+def check_writable(out: Path) -> None:
+    """Raises `UserError` for a folder of results that cannot be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):

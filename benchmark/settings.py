@@ -86,6 +86,16 @@ def flatten(nested: Nested, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nest(flat: Nested) -> dict[str, Any]:
+    """Dotted name → value as nested mappings."""
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        nested = merge(nested, value)
+    return nested
+
+
 def check_names(model: type[BaseModel], values: object, where: str) -> None:
     """Raises `UserError` for a field that the model does not have, at any depth."""
     if not isinstance(values, Mapping):

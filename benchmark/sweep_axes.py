@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.config import Layers
 from benchmark.errors import UserError
-from benchmark.settings import Nested, build, flatten, merge, parse_yaml
+from benchmark.settings import Nested, build, flatten, merge, nest, parse_yaml
 from benchmark.tables import Tables
 from benchmark.variants import Variant, check_axes
 
@@ -49,7 +49,7 @@ class NumberAxis:
         path = length_setting(method, tables, layers) if self.name == SEQ_LEN else self.name
         if not path or not _concerns(path, method, tables, layers):
             return {}
-        found = _nested(path, value)
+        found = nest({path: value})
         section = path.removesuffix(_HISTORY)
         if self.name == SEQ_LEN and path.endswith(_HISTORY) and section + _BATCH not in others:
             settings: Any = layers.resolve(tables, section)
@@ -57,13 +57,6 @@ class NumberAxis:
             windows = max(1, round(fit.batch_size * fit.history / value))
             found = merge(found, {section: {"fit": {"batch_size": windows}}})
         return found
-
-
-def _nested(path: str, value: object) -> dict[str, Any]:
-    nested: Any = value
-    for part in reversed(path.split(".")):
-        nested = {part: nested}
-    return dict(nested)
 
 
 def length_setting(method: str, tables: Tables, layers: Layers) -> str:

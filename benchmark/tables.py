@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PRESETS = Path(__file__).parent / "configs" / "presets"
 ABLATIONS = Path(__file__).parent / "configs" / "ablations"
+SPACES = Path(__file__).parent / "configs" / "spaces"
 
 
 _PART = re.compile(r"[A-Za-z0-9_+-][A-Za-z0-9_.+-]*")
@@ -37,6 +38,7 @@ class Tables:
         presets: Folder of the presets, one YAML file each.
         ablations: Folder of the axes that `ablate` knows, one YAML file each.
         encoders: What can stand in the encoder slot of a method.
+        spaces: Folder of what `tune` searches, one YAML file a section of settings.
     """
 
     datasets: Registry[DatasetEntry]
@@ -47,6 +49,7 @@ class Tables:
     presets: Path = PRESETS
     ablations: Path = ABLATIONS
     encoders: Registry[EncoderEntry] = field(default_factory=lambda: Registry("encoder"))
+    spaces: Path = SPACES
 
     def dataset(self, name: str) -> DatasetEntry:
         """The entry of a data set, or of the family that it belongs to.

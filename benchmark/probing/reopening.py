@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from benchmark.planning import make_cell, open_world
 from benchmark.progress import RunProgress
 from benchmark.protocols import CandidateRanker, Saveable
 from benchmark.results import RunRecord
-from benchmark.settings import flatten, merge
+from benchmark.settings import flatten, merge, nest
 from benchmark.tables import Tables
 from benchmark.variants import Variant
 
@@ -151,13 +150,13 @@ def _config(
         others = f" with {', '.join(protocol.shared_with)}" if protocol.shared_with else ""
         raise UserError(f"probes ask for next_item alone; this run is of {task}{others}")
     sections: dict[str, Any] = {
-        task: _nested(record.task.changes),
+        task: nest(record.task.changes),
         protocol.split: protocol.split_settings,
     }
     for name, value in record.method.changes.items():
         # What a run changed beside its method's own section carries the other section's name.
         elsewhere = name.partition(".")[0] not in own
-        nested = _nested({name: value})
+        nested = nest({name: value})
         sections = merge(sections, nested if elsewhere else {method: nested})
     return configs.RunConfig.model_validate(
         {
@@ -175,16 +174,6 @@ def _config(
             "sections": sections,
         }
     )
-
-
-def _nested(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted name → value as nested mappings."""
-    nested: dict[str, Any] = {}
-    for name, value in changes.items():
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        nested = merge(nested, value)
-    return nested
 
 
 def _what_differs(cell: Cell, record: RunRecord) -> str:

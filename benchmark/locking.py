@@ -1,0 +1,35 @@
+"""Locks between calls that work on the same files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from benchmark.types import Progress
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str, progress: Progress, waiting: str) -> Iterator[None]:
+    """Holds a lock.
+
+    Args:
+        folder: Of what is locked; the lock lies hidden in it.
+        name: What is locked.
+        progress: Is told what is waited for.
+        waiting: What to say where another call has it.
+    """
+    locks = folder / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress.note(waiting)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

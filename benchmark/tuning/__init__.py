@@ -1,0 +1,1 @@
+"""Searches for settings by validation targets. `optuna` is imported where it is used alone."""

@@ -1,0 +1,190 @@
+"""One search as optuna keeps it: a journal that an interrupt leaves whole, and what was tried.
+
+What is suggested follows from the seed and the trials before alone: an interrupted search goes on
+as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from benchmark.errors import UserError
+from benchmark.identity import stable_hash
+from benchmark.tuning.space import Space
+
+if TYPE_CHECKING:
+    from optuna import Study as OptunaStudy
+
+Direction = Literal["minimize", "maximize"]
+NLL = "nll"
+"""The one metric that is better when it is smaller."""
+_RANDOM_TRIALS = 10
+"""Trials before what was found guides the next."""
+_FACTS, _ATTEMPT = "facts", "attempt"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to try.
+
+    Attributes:
+        number: Of the trial, from 0, which has the settings as they are.
+        settings: Dotted name → value of everything that is searched.
+        params: The same as it was drawn, where it was.
+    """
+
+    number: int
+    settings: dict[str, Any]
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A trial that has ended.
+
+    Attributes:
+        number: See `Suggestion`.
+        state: Whether it has a value.
+        value: Of the metric that is optimised, on validation targets; None where it failed.
+        seconds: Of training and evaluation.
+        settings: See `Suggestion`.
+        reason: Why it failed.
+        config_hash: Of its record; "" where it left none.
+    """
+
+    number: int
+    state: Literal["finished", "failed"]
+    value: float | None
+    seconds: float
+    settings: dict[str, Any]
+    reason: str = ""
+    config_hash: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a file has it, without what says nothing."""
+        return {name: v for name, v in asdict(self).items() if v not in ("", None)}
+
+
+class Study:
+    """The trials of one search.
+
+    Args:
+        path: Its journal, made where there is none.
+        space: What it may set.
+        facts: JSON-ready; what makes two searches the same.
+        metric: What is optimised.
+        seed: Of what is drawn.
+
+    Raises:
+        UserError: The journal is of a search with other facts, or broken.
+    """
+
+    def __init__(
+        self, path: Path, space: Space, facts: Mapping[str, Any], metric: str, seed: int
+    ) -> None:
+        self.path, self.space, self.metric, self.seed = path, space, metric, seed
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._direction: Literal["minimize", "maximize"] = (
+            "minimize" if metric == NLL else "maximize"
+        )
+        self._distributions = {name: own.distribution() for name, own in space.dimensions.items()}
+        self._study = self._open()
+        given = json.loads(json.dumps(dict(facts), default=str))
+        before = self._study.user_attrs.get(_FACTS)
+        if before is None:
+            self._study.set_user_attr(_FACTS, given)
+        elif before != given:
+            raise UserError(
+                f"{path}: this search was begun with another {_differences(before, given)}; "
+                "--force starts it anew, another --out leaves it"
+            )
+
+    def _open(self) -> OptunaStudy:
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            return optuna.create_study(
+                storage=JournalStorage(JournalFileBackend(str(self.path))),
+                study_name=self.path.stem,
+                direction=self._direction,
+                load_if_exists=True,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path} is broken ({error}): --force starts the search anew"
+            ) from None
+
+    @property
+    def sampler(self) -> dict[str, Any]:
+        """How settings are drawn, for the record."""
+        import optuna
+
+        return {
+            "name": "TPESampler",
+            "seed": self.seed,
+            "random_trials": _RANDOM_TRIALS,
+            "optuna": optuna.__version__,
+        }
+
+    def attempts(self) -> list[Attempt]:
+        """What was tried, in order."""
+        return [Attempt(**trial.user_attrs[_ATTEMPT]) for trial in self._study.trials]
+
+    def best(self) -> Attempt | None:
+        """The best of them, the earliest of equals; None where none has a value."""
+        sign = 1 if self.metric == NLL else -1
+        valued = [own for own in self.attempts() if own.value is not None]
+        return min(valued, key=lambda own: sign * (own.value or 0.0), default=None)
+
+    def suggest(self) -> Suggestion:
+        """What to try next; nothing is kept of it before `add`."""
+        trials = self._study.trials
+        if not trials:
+            return Suggestion(0, dict(self.space.as_is), self.space.known)
+        import optuna
+        from optuna.samplers import TPESampler
+
+        # A sampler of its own for every trial: one that is made anew begins at its seed.
+        drawn = int(stable_hash([self.seed, len(trials)])[:8], 16)
+        sampler = TPESampler(seed=drawn, n_startup_trials=_RANDOM_TRIALS, multivariate=False)
+        asked = optuna.create_study(sampler=sampler, direction=self._direction)
+        asked.add_trials(trials)
+        trial = asked.ask(self._distributions)
+        written = {
+            name: dimension.written(trial.params[name])
+            for name, dimension in self.space.dimensions.items()
+        }
+        return Suggestion(len(trials), written, trial.params)
+
+    def add(self, suggestion: Suggestion, attempt: Attempt) -> None:
+        """Keeps what came out of a suggestion, all of it or nothing."""
+        from optuna.trial import TrialState, create_trial
+
+        failed = attempt.value is None
+        self._study.add_trial(
+            create_trial(
+                state=TrialState.FAIL if failed else TrialState.COMPLETE,
+                value=attempt.value,
+                params=dict(suggestion.params),
+                distributions={name: self._distributions[name] for name in suggestion.params},
+                user_attrs={_ATTEMPT: asdict(attempt)},
+            )
+        )
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What two searches do not share, with its values where these are short."""
+    told = []
+    for name in {**before, **now}:
+        old, new = before.get(name), now.get(name)
+        if old != new:
+            short = all(isinstance(own, str | int) and len(str(own)) < 20 for own in (old, new))
+            told.append(f"{name} ({old}, now {new})" if short else name)
+    return ", ".join(told)

@@ -1,0 +1,159 @@
+"""Searches for the settings of one method: trials are cells of an ordinary run, on validation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from benchmark import config as configs
+from benchmark.errors import RunError, UserError
+from benchmark.failures import FULL_DISK_TEXT
+from benchmark.locking import locked
+from benchmark.plan import Cell, World
+from benchmark.planning import planned_cells
+from benchmark.progress import RunProgress, duration
+from benchmark.results import Row
+from benchmark.runner import run
+from benchmark.settings import nest
+from benchmark.tables import Tables
+from benchmark.tuning.entry import facts_of, make_entry
+from benchmark.tuning.search import Outcome, Search
+from benchmark.tuning.space import Space
+from benchmark.tuning.study import Attempt, Study, Suggestion
+from benchmark.tuning.tuned import outdated, read_tuned, standing_on, write_tuned
+from benchmark.variants import Variant
+
+AXIS = "trial"
+"""What a trial is called by in its record."""
+
+
+def tune_method(
+    method: str, space: Space, search: Search, world: World, progress: RunProgress
+) -> Outcome:
+    """Tries settings of one method until trials or time are used up.
+
+    Args:
+        method: Its name.
+        space: What is searched.
+        search: What was asked.
+        world: Of the search's run.
+        progress: Is told how far it is.
+
+    Raises:
+        UserError: Trials of another search lie where its own would.
+        RunError: The disk is full.
+    """
+    journal = search.journal(method)
+    waiting = f"another call searches settings of {method}; waiting for it"
+    with locked(journal.parent, journal.name, progress, waiting):
+        entries = read_tuned(search.file)
+        if search.anew:
+            journal.unlink(missing_ok=True)
+        elif method in entries and not journal.exists():
+            raise UserError(
+                f"{search.file} has settings of {method} whose trials are not here: --force "
+                "searches anew, another --out leaves them"
+            )
+        config, below = _standing(method, search, entries)
+        row, cell = next(iter(_as_is(method, config, search.tables, world)))
+        if cell is None:
+            return Outcome(method, na=row.na or row.error)
+        facts = facts_of(cell, space, search, world)
+        study = Study(journal, space, facts, search.metric, config.seeds[0])
+        entry, notes = None, []  # type: dict[str, Any] | None, list[str]
+        while True:
+            attempts = study.attempts()
+            if study.best() is not None:
+                entry, notes = _keep(
+                    method, make_entry(study, search, world, cell, below), search, progress
+                )
+            spent = sum(own.seconds for own in attempts)
+            if attempts and (len(attempts) >= search.trials or spent >= search.seconds):
+                return Outcome(method, "", entry, tuple(attempts), tuple(notes))
+            suggestion = study.suggest()
+            attempt = _try(method, suggestion, config, search, progress)
+            study.add(suggestion, attempt)
+            _tell(attempt, study, spent + attempt.seconds, search, progress)
+
+
+def _standing(
+    method: str, search: Search, entries: Mapping[str, Any]
+) -> tuple[configs.RunConfig, dict[str, Any]]:
+    """The run on top of what the file says of the encoder in the method's slot, and that."""
+    encoder = configs.read_layers(search.config, search.tables).encoder(search.tables, method)
+    below = standing_on(encoder, method, dict(entries))
+    if encoder is None or encoder not in entries:
+        return search.config, {}
+    sections = {**search.config.sections, encoder: nest(below)}
+    return search.config.model_copy(update={"sections": sections}), {encoder: below}
+
+
+def _as_is(
+    method: str, config: configs.RunConfig, tables: Tables, world: World
+) -> Iterator[tuple[Row, Cell | None]]:
+    layers = configs.read_layers(config, tables)
+    return planned_cells(config, tables, layers, world, [Variant(method, axes={AXIS: 0})])
+
+
+def _try(
+    method: str,
+    suggestion: Suggestion,
+    config: configs.RunConfig,
+    search: Search,
+    progress: RunProgress,
+) -> Attempt:
+    """Runs one trial; what goes wrong in it is its reason to have failed."""
+    # The first runs as it is, so that it is the very cell that nobody has tuned.
+    settings = nest(suggestion.settings) if suggestion.number else {}
+    named = {method: settings} if settings else {}
+    variant = Variant(method, named, axes={AXIS: suggestion.number})
+    began = time.perf_counter()
+    (row,) = run(config, search.tables, progress, search.command, [variant])
+    if row.error == FULL_DISK_TEXT:
+        raise RunError(row.error)
+    record, reason = row.record, row.error or row.na
+    value = record.metrics.get(search.metric) if record else None
+    if record is None:
+        taken = time.perf_counter() - began
+    else:
+        taken = record.fit.wall_seconds + record.evaluation_seconds
+        reason = "" if value is not None else f"{search.metric} was not measured"
+    return Attempt(
+        number=suggestion.number,
+        state="failed" if value is None else "finished",
+        value=value,
+        seconds=round(taken, 2),
+        settings=suggestion.settings,
+        reason=reason,
+        config_hash=record.config_hash if record else "",
+    )
+
+
+def _tell(
+    attempt: Attempt, study: Study, spent: float, search: Search, progress: RunProgress
+) -> None:
+    best = study.best()
+    value = attempt.reason if attempt.value is None else f"{search.metric} {attempt.value:.4f}"
+    so_far = "" if best is None else f", best {best.value:.4f} (trial {best.number})"
+    progress.note(
+        f"{attempt.state}: {value}{so_far}; {duration(spent)} of {duration(search.seconds)}"
+    )
+
+
+def _keep(
+    method: str, entry: dict[str, Any], search: Search, progress: RunProgress
+) -> tuple[dict[str, Any], list[str]]:
+    """Writes what is new of one method and leaves the others as they are.
+
+    Returns:
+        What the file says of the method then, and what should be known of others.
+    """
+    waiting = f"another call writes {search.file}; waiting for it"
+    with locked(search.config.out, search.file.name, progress, waiting):
+        entries = read_tuned(search.file)
+        # A call that tried nothing is not to say that it made what an earlier one found.
+        if entries.get(method, {}).get("history") != entry["history"]:
+            entries[method] = entry
+            write_tuned(search.file, entries, search.tables)
+    return entries[method], outdated(entries)
