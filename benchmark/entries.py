@@ -51,11 +51,13 @@ class TaskEntry(Entry):
         settings: `module:Model` of its settings, free of torch.
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
+        primary: The metric that tests fixed beforehand are about; "" = none.
     """
 
     settings: str = ""
     needs: str = ""
     metrics: tuple[str, ...] = ()
+    primary: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ class MethodEntry(Entry):
         outline: Target of a `benchmark.outlines.Outliner`; "" = its cost follows from no shape.
         length: The setting that says how long a history it reads, dotted; "" = none, or that of
             its encoder where it takes one.
+        studied: Whether the study is about it: it is what baselines are compared with.
     """
 
     settings: str = ""
@@ -97,6 +100,7 @@ class MethodEntry(Entry):
     multi_task: bool = False
     outline: str = ""
     length: str = ""
+    studied: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ TASKS.add(
         settings="benchmark.tasks.config:NextItemSettings",
         needs=RANKER,
         metrics=_RANKING_METRICS,
+        primary="recall@1",
     ),
 )
 TASKS.add(
@@ -72,6 +73,7 @@ TASKS.add(
         settings="benchmark.tasks.config:FavoriteGenreSettings",
         needs=LABELS,
         metrics=("recall@1", "recall@5", "macro_f1"),
+        primary="recall@1",
     ),
 )
 TASKS.add(
@@ -82,6 +84,7 @@ TASKS.add(
         settings="benchmark.tasks.config:ReviewGenerationSettings",
         needs=WRITER,
         metrics=("rouge1", "rouge2", "rougeL"),
+        primary="rougeL",
     ),
 )
 
@@ -224,6 +227,7 @@ METHODS.add(
         says_items=True,
         multi_task=True,
         outline="userllm.outline:outline",
+        studied=True,
     ),
 )
 _VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
