@@ -52,12 +52,14 @@ class TaskEntry(Entry):
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
         numbers: `module:attribute` of its `benchmark.tasks.numbers.Numbers`, free of torch.
+        primary: The metric that tests fixed beforehand are about; "" = none.
     """
 
     settings: str = ""
     needs: str = ""
     metrics: tuple[str, ...] = ()
     numbers: str = ""
+    primary: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class MethodEntry(Entry):
         outline: Target of a `benchmark.outlines.Outliner`; "" = its cost follows from no shape.
         length: The setting that says how long a history it reads, dotted; "" = none, or that of
             its encoder where it takes one.
+        studied: Whether the study is about it: it is what baselines are compared with.
     """
 
     settings: str = ""
@@ -99,6 +102,7 @@ class MethodEntry(Entry):
     multi_task: bool = False
     outline: str = ""
     length: str = ""
+    studied: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark.entries import MethodEntry, TaskEntry
+from benchmark.errors import UserError
+from benchmark.evidence.plan import plan_of
+from benchmark.registry import Registry
+from benchmark.tables import default_tables
+
+
+def _tables(studied: tuple[str, ...]):
+    methods: Registry[MethodEntry] = Registry("method")
+    for name, section in (("ours", ""), ("ours_small", "ours"), ("theirs", ""), ("other", "")):
+        methods.add(name, MethodEntry("a:b", "", section=section, studied=name in studied))
+    tasks: Registry[TaskEntry] = Registry("task")
+    tasks.add("asked", TaskEntry("a:b", "", metrics=("one", "two"), primary="two"))
+    tasks.add("aside", TaskEntry("a:b", "", metrics=("one",)))
+    return replace(default_tables(), methods=methods, tasks=tasks)
+
+
+def test_the_plan_follows_from_the_tables() -> None:
+    plan = plan_of(_tables(("ours",)))
+    assert (plan.studied, plan.its_variants) == ("ours", {"ours_small"})
+    assert plan.metrics == {"asked": "two"}
+
+
+@pytest.mark.parametrize("studied", [(), ("ours", "theirs")])
+def test_exactly_one_method_is_studied(studied) -> None:
+    with pytest.raises(UserError, match="one method"):
+        plan_of(_tables(studied))
+
+
+def test_every_first_metric_is_one_that_its_task_measures() -> None:
+    tables = default_tables()
+    metrics = plan_of(tables).metrics
+    assert set(metrics) == set(tables.tasks)
+    assert all(metric in tables.tasks[task].metrics for task, metric in metrics.items())
+    assert plan_of(tables).its_variants
