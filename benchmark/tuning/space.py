@@ -102,10 +102,10 @@ class Dimension(BaseModel):
         return min(max(float(f"{value:.{_DIGITS}g}"), low), high)
 
     def to_json(self) -> Any:
-        """As its file has it."""
+        """As a file has it that is of one task."""
         if self.choices is not None:
             return list(self.choices)
-        return self.model_dump(exclude_defaults=True, exclude={"tasks"})
+        return self.model_dump(exclude_defaults=True)
 
 
 def _whole(number: float) -> bool:
@@ -176,15 +176,16 @@ def read_space(
     as_is = flatten(plain)
     dimensions = {}
     for name, values in _read(path).items():
-        dimension = _dimension(path, name, values, tables)
+        dimension = _dimension(path, name, values)
         try:
             check_names(tables.settings_model(section), nest({name: 0}), section)
             for value in dimension.extremes:
                 build(tables.settings_model(section), merge(plain, nest({name: value})), section)
+            read_by = [own for own in dimension.tasks if tables.tasks[own]]
         except UserError as error:
             raise UserError(f"{path}: {name}: {error}") from None
-        if name not in fixed and (not dimension.tasks or task in dimension.tasks):
-            dimensions[name] = dimension
+        if name not in fixed and (not read_by or task in read_by):
+            dimensions[name] = dimension.model_copy(update={"tasks": ()})
     if not dimensions:
         raise UserError(f"{path}: nothing is left to search for {method} on {task}")
     return Space(dimensions, {name: as_is[name] for name in dimensions if name in as_is})
@@ -209,13 +210,10 @@ def _read(path: Path) -> dict[str, Any]:
     return {str(name): value for name, value in values.items()}
 
 
-def _dimension(path: Path, name: str, values: object, tables: Tables) -> Dimension:
+def _dimension(path: Path, name: str, values: object) -> Dimension:
     given: object = values
     if isinstance(values, Sequence) and not isinstance(values, str):
         given = {"choices": list(values)}
     if not isinstance(given, Mapping):
         raise UserError(f"{path}: {name}: a list of values or {{low: 1, high: 4}}, got {values!r}")
-    dimension = build(Dimension, given, f"{path}: {name}")
-    for task in dimension.tasks:
-        tables.tasks[task]
-    return dimension
+    return build(Dimension, given, f"{path}: {name}")

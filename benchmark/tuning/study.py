@@ -19,9 +19,8 @@ from benchmark.tuning.space import Space
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
 
-Direction = Literal["minimize", "maximize"]
-NLL = "nll"
-"""The one metric that is better when it is smaller."""
+_MAXIMIZE: Literal["maximize"] = "maximize"
+"""Of every metric that tasks report, more is better."""
 _RANDOM_TRIALS = 10
 """Trials before what was found guides the next."""
 _FACTS, _ATTEMPT = "facts", "attempt"
@@ -76,21 +75,15 @@ class Study:
         path: Its journal, made where there is none.
         space: What it may set.
         facts: JSON-ready; what makes two searches the same.
-        metric: What is optimised.
         seed: Of what is drawn.
 
     Raises:
         UserError: The journal is of a search with other facts, or broken.
     """
 
-    def __init__(
-        self, path: Path, space: Space, facts: Mapping[str, Any], metric: str, seed: int
-    ) -> None:
-        self.path, self.space, self.metric, self.seed = path, space, metric, seed
+    def __init__(self, path: Path, space: Space, facts: Mapping[str, Any], seed: int) -> None:
+        self.path, self.space, self.seed = path, space, seed
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._direction: Literal["minimize", "maximize"] = (
-            "minimize" if metric == NLL else "maximize"
-        )
         self._distributions = {name: own.distribution() for name, own in space.dimensions.items()}
         self._study = self._open()
         given = json.loads(json.dumps(dict(facts), default=str))
@@ -113,7 +106,7 @@ class Study:
             return optuna.create_study(
                 storage=JournalStorage(JournalFileBackend(str(self.path))),
                 study_name=self.path.stem,
-                direction=self._direction,
+                direction=_MAXIMIZE,
                 load_if_exists=True,
             )
         except (ValueError, KeyError, TypeError) as error:
@@ -139,9 +132,8 @@ class Study:
 
     def best(self) -> Attempt | None:
         """The best of them, the earliest of equals; None where none has a value."""
-        sign = 1 if self.metric == NLL else -1
         valued = [own for own in self.attempts() if own.value is not None]
-        return min(valued, key=lambda own: sign * (own.value or 0.0), default=None)
+        return max(valued, key=lambda own: own.value or 0.0, default=None)
 
     def suggest(self) -> Suggestion:
         """What to try next; nothing is kept of it before `add`."""
@@ -154,7 +146,7 @@ class Study:
         # A sampler of its own for every trial: one that is made anew begins at its seed.
         drawn = int(stable_hash([self.seed, len(trials)])[:8], 16)
         sampler = TPESampler(seed=drawn, n_startup_trials=_RANDOM_TRIALS, multivariate=False)
-        asked = optuna.create_study(sampler=sampler, direction=self._direction)
+        asked = optuna.create_study(sampler=sampler, direction=_MAXIMIZE)
         asked.add_trials(trials)
         trial = asked.ask(self._distributions)
         written = {

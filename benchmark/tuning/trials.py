@@ -60,7 +60,7 @@ def tune_method(
         if cell is None:
             return Outcome(method, na=row.na or row.error)
         facts = facts_of(cell, space, search, world)
-        study = Study(journal, space, facts, search.metric, config.seeds[0])
+        study = Study(journal, space, facts, config.seeds[0])
         entry, notes = None, []  # type: dict[str, Any] | None, list[str]
         while True:
             attempts = study.attempts()
