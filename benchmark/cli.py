@@ -13,7 +13,7 @@ import typer
 from benchmark import __version__, options
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
-from benchmark.evidence_app import verify
+from benchmark.evidence_app import publish, verify
 from benchmark.sweep_app import sweep
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def ablate(
 
 app.command()(sweep)
 app.command()(verify)
+app.command()(publish)
 
 
 @app.command("list")
