@@ -6,9 +6,8 @@ import contextlib
 import os
 import random
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
 from benchmark.example_files import Stored, write_examples
 from benchmark.failures import explain
+from benchmark.folders import in_place
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
 from benchmark.protocols import Checked, FitContext, Saveable, Shared
@@ -55,7 +55,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     peak = host.peak_memory_bytes()
     cost = _measured(cell, world, task, method, progress)
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation, peak, cost)
-    with _in_place(cell.folder) as folder:
+    with in_place(cell.folder) as folder:
         write_examples(folder, Stored(evaluation.examples, evaluation.labels))
         with (folder / results.RECORD).open("w", encoding="utf-8") as file:
             file.write(record.model_dump_json(indent=2) + "\n")
@@ -184,34 +184,3 @@ def seed_everything(seed: int, threads: int) -> None:
     # for this, use_deterministic_algorithms, also imports the compiler, which takes seconds.
     torch.set_deterministic_debug_mode("warn")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-@contextlib.contextmanager
-def _in_place(folder: Path) -> Iterator[Path]:
-    """A fresh folder that takes the place of `folder` when the block ends well."""
-    prefix = f".tmp-{folder.name}-"
-    for left_over in folder.parent.glob(f"{prefix}*"):
-        shutil.rmtree(left_over, ignore_errors=True)
-    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
-        fresh.chmod(0o777 & ~_umask())
-        yield fresh
-        old = fresh.with_name(fresh.name + "-old")
-        try:
-            if folder.exists():
-                folder.rename(old)
-            fresh.rename(folder)
-        except BaseException:  # an interrupt between the two must not lose the old record
-            if old.exists() and not folder.exists():
-                old.rename(folder)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -14,7 +14,7 @@ from benchmark import __version__, options
 from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
-from benchmark.evidence_app import verify
+from benchmark.evidence_app import publish, verify
 from benchmark.sweep_app import sweep
 from benchmark.tune_app import tune
 
@@ -169,6 +169,7 @@ app.command()(sweep)
 app.command()(compare)
 app.command()(verify)
 app.command()(tune)
+app.command()(publish)
 
 
 @app.command("list")

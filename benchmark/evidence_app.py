@@ -1,4 +1,4 @@
-"""`verify` as typer reads it. Nothing heavy is imported before it runs."""
+"""`verify` and `publish` as typer reads them. Nothing heavy is imported before they run."""
 
 from __future__ import annotations
 
@@ -29,3 +29,22 @@ def verify(
     from benchmark.commands.verify import verify_command
 
     return verify_command(folders, allow_missing, as_json, context.obj[0])
+
+
+def publish(
+    context: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUNS...", help="Folders with records, at any depth, or a record."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of what is published.")] = Path(
+        "results/reference"
+    ),
+) -> int:
+    """Copy finished runs to where they can be committed: records, and examples without texts.
+
+    Example: userllm-bench publish results/runs
+    """
+    from benchmark.commands.publish import publish_command
+
+    return publish_command(runs, out, context.obj[0])

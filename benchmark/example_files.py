@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -18,8 +19,12 @@ from benchmark.metrics.label_recall import CUTS, label_places, recalls
 from benchmark.metrics.ranking import MISSED, NEXT_ITEM_METRICS
 from benchmark.results import EXAMPLES
 
-_LABELS = "labels"
-"""Key of the file's metadata: all labels in their order, as JSON."""
+_LABELS, _FORM, _COMPACT = "labels", "form", "compact"
+"""Keys of the file's metadata: all labels in their order, as JSON, and which form it has."""
+_OF_OTHERS = ("target", "item", "prompt", "reference", "output")
+"""What publishers' files say, and texts that quote them."""
+_RANKED = 10
+"""Items of a ranking that the compact form keeps: no metric looks further."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +34,18 @@ class Stored:
     Attributes:
         frame: Its columns, `user` among them, each user once.
         labels: All labels in their order, where the task asks for one; empty in older files.
+        compact: Whether it is the form that is published.
     """
 
     frame: pl.DataFrame
     labels: tuple[str, ...] = ()
+    compact: bool = False
 
 
 def write_examples(folder: Path, stored: Stored) -> None:
     """Writes the examples of a cell into its folder."""
     metadata = {_LABELS: json.dumps(stored.labels)} if stored.labels else {}
+    metadata |= {_FORM: _COMPACT} if stored.compact else {}
     stored.frame.write_parquet(folder / EXAMPLES, compression="zstd", metadata=metadata)
 
 
@@ -55,14 +63,15 @@ def read_stored(record: Path) -> Stored:
         raise UserError(f"there is no {file}: of this run only the record was kept; run it again")
     try:
         frame = pl.read_parquet(file)
-        labels = json.loads(pl.read_parquet_metadata(file).get(_LABELS, "[]"))
+        metadata = pl.read_parquet_metadata(file)
+        labels = json.loads(metadata.get(_LABELS, "[]"))
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         reason = (str(error).splitlines() or ["broken"])[0]
         raise UserError(f"{file} cannot be read ({reason}): run the cell again") from None
     users = frame["user"] if "user" in frame.columns else None
     if users is None or users.null_count() or users.n_unique() != len(frame):
         raise UserError(f"{file} does not hold one example a user: run the cell again")
-    return Stored(frame, tuple(labels))
+    return Stored(frame, tuple(labels), metadata.get(_FORM) == _COMPACT)
 
 
 def read_examples(record: Path) -> pl.DataFrame:
@@ -78,6 +87,27 @@ def read_examples(record: Path) -> pl.DataFrame:
         UserError: See `read_stored`.
     """
     return restored(read_stored(record).frame)
+
+
+def compact(stored: Stored, fingerprint: str) -> Stored:
+    """The form that is published: nothing of the publisher's, and what others follow from once.
+
+    A user is known by the first 16 hexadecimal digits of the SHA-256 of `fingerprint <tab> user`:
+    the same one in all records of a data set, so that they can still be paired. Rows stand in the
+    order of these.
+
+    Args:
+        stored: Examples in either form.
+        fingerprint: Of the data set.
+    """
+    if stored.compact:
+        return stored
+    frame = stored.frame.drop(*_OF_OTHERS, *_derivable(stored.frame.columns), strict=False)
+    users = [sha256(f"{fingerprint}\t{user}".encode()).hexdigest()[:16] for user in frame["user"]]
+    frame = frame.with_columns(user=pl.Series(users, dtype=pl.String))
+    if "ranked" in frame.columns:
+        frame = frame.with_columns(pl.col("ranked").list.head(_RANKED))
+    return Stored(frame.sort("user"), stored.labels, compact=True)
 
 
 def restored(frame: pl.DataFrame) -> pl.DataFrame:

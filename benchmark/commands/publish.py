@@ -1,0 +1,27 @@
+"""`userllm-bench publish`: finished runs as they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.publishing import publish
+from benchmark.tables import Tables, default_tables
+
+
+def publish_command(runs: Sequence[Path], out: Path, tables: Tables | None) -> int:
+    """Publishes records and prints one line each.
+
+    Returns:
+        1 where a record was refused, else 0.
+    """
+    refused = count = 0
+    for outcome in publish(runs, out, tables or default_tables()):
+        count += 1
+        refused += bool(outcome.refused)
+        if outcome.refused:
+            print(f"refused: {outcome.path}: {outcome.refused}", flush=True)
+        else:
+            print(f"published: {outcome.folder}", flush=True)
+    print(f"{count - refused} published, {refused} refused")
+    return 1 if refused else 0
