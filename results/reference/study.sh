@@ -1,0 +1,73 @@
+#!/bin/sh
+# The reference study, one part a call: study.sh PART, from the root of the project.
+# Finished cells are skipped, so a part may be stopped and called again; seeds come one after the
+# other, so what is there after a stop has all methods. Data sets but ml-100k are prepared before
+# (README, "Data"); `tune` comes before `ml_100k`, and everything before `publish`.
+set -eu
+
+bench="${BENCH:-.venv/bin/userllm-bench}"
+seeds="${SEEDS:-0 1 2 3 4}"
+tuned=results/tuned
+# The same budgets for the two methods that tune a language model, so that small data costs less.
+small="--set text_prompt.targets=40000 --set user_llm.tune.targets=40000
+       --set text_prompt.examples=4000 --set user_llm.tune.examples=4000"
+
+cells() { "$bench" run --threads 1 --no-keep-models "$@"; }
+
+tune() {
+    for method in user_encoder user_llm sasrec text_prompt bert4rec dual_encoder; do
+        "$bench" tune --method "$method" --trials 30 --seconds "${SECONDS_EACH:-3600}" --threads 1 \
+            --task next_item --dataset ml-100k --preset quick --set cost.users=0
+    done
+}
+
+ml_100k() {
+    for seed in $seeds; do
+        for split in last global_time; do
+            cells --config "$tuned/ml-100k-next_item.yaml" --preset full --split "$split" \
+                --seeds "$seed"
+            cells --task favorite_genre --dataset ml-100k --preset full --split "$split" \
+                --seeds "$seed"
+        done
+    done
+}
+
+ml_latest_small() {
+    for seed in $seeds; do
+        cells --config "$tuned/ml-100k-next_item.yaml" --dataset ml-latest-small --preset full \
+            --seeds "$seed"
+        cells --task favorite_genre --dataset ml-latest-small --preset full --seeds "$seed"
+    done
+}
+
+ml_1m() {
+    for seed in $seeds; do
+        cells --config "$tuned/ml-1m-next_item.yaml" --seeds "$seed"
+    done
+}
+
+amazon() {
+    for seed in $seeds; do
+        for name in amazon-2018/Gift_Cards amazon-2014/Musical_Instruments; do
+            # shellcheck disable=SC2086
+            cells --task next_item,favorite_genre,review_generation --dataset "$name" $small \
+                --seeds "$seed"
+        done
+    done
+}
+
+google() {
+    for seed in $seeds; do
+        # shellcheck disable=SC2086
+        cells --task next_item,favorite_genre,review_generation --dataset google-local/Vermont \
+            $small --seeds "$seed"
+    done
+}
+
+publish() {
+    "$bench" publish results/runs --out results/reference
+    "$bench" verify results/reference --allow-missing
+    "$bench" report results/reference --out results/reference
+}
+
+"$@"
