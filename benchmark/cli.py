@@ -13,7 +13,7 @@ import typer
 from benchmark import __version__, options
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
-from benchmark.evidence_app import publish, verify
+from benchmark.evidence_app import import_, publish, verify
 from benchmark.sweep_app import sweep
 
 if TYPE_CHECKING:
@@ -164,6 +164,7 @@ def ablate(
 
 
 app.command()(sweep)
+app.command("import")(import_)
 app.command()(verify)
 app.command()(publish)
 

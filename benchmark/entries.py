@@ -52,12 +52,15 @@ class TaskEntry(Entry):
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
         numbers: `module:attribute` of its `benchmark.tasks.numbers.Numbers`, free of torch.
+        answers: `module:attribute` of its `benchmark.importing.judge.Judge`, for answers of models
+            that were not run here.
     """
 
     settings: str = ""
     needs: str = ""
     metrics: tuple[str, ...] = ()
     numbers: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ TASKS.add(
         needs=RANKER,
         metrics=_RANKING_METRICS,
         numbers="benchmark.tasks.next_item_numbers:NUMBERS",
+        answers="benchmark.importing.next_item:JUDGE",
     ),
 )
 TASKS.add(
@@ -74,6 +75,7 @@ TASKS.add(
         needs=LABELS,
         metrics=("recall@1", "recall@5", "macro_f1"),
         numbers="benchmark.tasks.favorite_genre_numbers:NUMBERS",
+        answers="benchmark.importing.favorite_genre:JUDGE",
     ),
 )
 TASKS.add(
@@ -85,6 +87,7 @@ TASKS.add(
         needs=WRITER,
         metrics=("rouge1", "rouge2", "rougeL"),
         numbers="benchmark.tasks.review_generation_numbers:NUMBERS",
+        answers="benchmark.importing.review_generation:JUDGE",
     ),
 )
 
