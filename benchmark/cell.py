@@ -20,13 +20,12 @@ from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
 from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
-from benchmark.example_files import Stored, write_examples
 from benchmark.failures import explain
 from benchmark.folders import in_place
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
 from benchmark.protocols import Checked, FitContext, Saveable, Shared
-from benchmark.recording import make_record
+from benchmark.recording import make_record, write_cell
 
 
 def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunRecord:
@@ -56,11 +55,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     cost = _measured(cell, world, task, method, progress)
     record = make_record(cell, world, task, method, report, clock.seconds, evaluation, peak, cost)
     with in_place(cell.folder) as folder:
-        write_examples(folder, Stored(evaluation.examples, evaluation.labels))
-        with (folder / results.RECORD).open("w", encoding="utf-8") as file:
-            file.write(record.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        write_cell(folder, record, evaluation)
         if world.keep_models and isinstance(method, Saveable):
             (folder / results.MODEL).mkdir()
             method.save(folder / results.MODEL)

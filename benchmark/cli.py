@@ -14,7 +14,7 @@ from benchmark import __version__, options
 from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
-from benchmark.evidence_app import publish, verify
+from benchmark.evidence_app import import_, publish, verify
 from benchmark.sweep_app import sweep
 from benchmark.tune_app import tune
 
@@ -167,6 +167,7 @@ def ablate(
 
 app.command()(sweep)
 app.command()(compare)
+app.command("import")(import_)
 app.command()(verify)
 app.command()(tune)
 app.command()(publish)

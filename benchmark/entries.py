@@ -53,6 +53,8 @@ class TaskEntry(Entry):
         metrics: What it measures, in the order of a table's columns.
         numbers: `module:attribute` of its `benchmark.tasks.numbers.Numbers`, free of torch.
         primary: The metric that tests fixed beforehand are about; "" = none.
+        answers: `module:attribute` of its `benchmark.importing.judge.Judge`, for answers of models
+            that were not run here.
     """
 
     settings: str = ""
@@ -60,6 +62,7 @@ class TaskEntry(Entry):
     metrics: tuple[str, ...] = ()
     numbers: str = ""
     primary: str = ""
+    answers: str = ""
 
 
 @dataclass(frozen=True)

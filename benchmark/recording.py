@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from benchmark import host, results
 from benchmark.cost.facts import Cost
+from benchmark.example_files import Stored, write_examples
 from benchmark.metrics.perplexity import perplexity
 from benchmark.plan import Cell, Task, World
-from benchmark.protocols import Method
 from benchmark.settings import flatten
 from benchmark.tasks.evaluation import Evaluation
 from benchmark.types import FitReport, StageReport
@@ -23,7 +25,7 @@ def make_record(
     cell: Cell,
     world: World,
     task: Task,
-    method: Method,
+    method: object,
     report: FitReport,
     wall_seconds: float,
     evaluation: Evaluation,
@@ -131,6 +133,15 @@ def make_record(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=world.command,
     )
+
+
+def write_cell(folder: Path, record: results.RunRecord, evaluation: Evaluation) -> None:
+    """Writes a record and its examples into a folder that is there."""
+    write_examples(folder, Stored(evaluation.examples, evaluation.labels))
+    with (folder / results.RECORD).open("w", encoding="utf-8") as file:
+        file.write(record.model_dump_json(indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _stage(stage: StageReport) -> results.Stage:

@@ -64,6 +64,7 @@ TASKS.add(
         metrics=_RANKING_METRICS,
         numbers="benchmark.tasks.next_item_numbers:NUMBERS",
         primary="recall@1",
+        answers="benchmark.importing.next_item:JUDGE",
     ),
 )
 TASKS.add(
@@ -76,6 +77,7 @@ TASKS.add(
         metrics=("recall@1", "recall@5", "macro_f1"),
         numbers="benchmark.tasks.favorite_genre_numbers:NUMBERS",
         primary="recall@1",
+        answers="benchmark.importing.favorite_genre:JUDGE",
     ),
 )
 TASKS.add(
@@ -88,6 +90,7 @@ TASKS.add(
         metrics=("rouge1", "rouge2", "rougeL"),
         numbers="benchmark.tasks.review_generation_numbers:NUMBERS",
         primary="rougeL",
+        answers="benchmark.importing.review_generation:JUDGE",
     ),
 )
 

@@ -116,6 +116,8 @@ def make_tables(presets: Path = PRESETS) -> Tables:
                 settings="benchmark.tasks.config:NextItemSettings",
                 needs=need,
                 metrics=METRICS,
+                numbers="benchmark.tasks.next_item_numbers:NUMBERS",
+                answers="benchmark.importing.next_item:JUDGE" if name == "next_item" else "",
             ),
         )
     methods: Registry[MethodEntry] = Registry("method")

@@ -41,12 +41,14 @@ class Quoter:
         return prompts
 
 
+@cache
 def next_item() -> tuple[Any, Any, Any, Any]:
     world = small_world()
     task = NextItem(NextItemSettings(bootstrap_samples=200, bootstrap_seed=3))
     return task, world, split_last(world), FixedScores(hashed_scores)
 
 
+@cache
 def with_groups() -> tuple[Any, Any, Any, Any]:
     world = small_world()
     task = NextItem(NextItemSettings(bootstrap_samples=200))
@@ -54,12 +56,14 @@ def with_groups() -> tuple[Any, Any, Any, Any]:
     return task, world, split, FixedScores(hashed_scores)
 
 
+@cache
 def favorite_genre() -> tuple[Any, Any, Any, Any]:
     world = taste_world(users=60, genres=8)  # the last of 8 is not the last of the alphabet
     task = make_task(bootstrap_samples=200)
     return task, world, divide(world, task), Labels()
 
 
+@cache
 def review_generation() -> tuple[Any, Any, Any, Any]:
     world = small_world(titled=True)
     task = ReviewGeneration(ReviewGenerationSettings(bootstrap_samples=200))

@@ -185,12 +185,34 @@ class FavoriteGenre:
         goal = self.asked_of(split.train)
         order = self._ask(method, question.examples, goal, name, on_batch)
         seconds = time.perf_counter() - begin
+        return self.judge(order, question, split, dataset, len(everybody), seconds)
+
+    def judge(
+        self,
+        order: np.ndarray,
+        question: Question,
+        split: Split,
+        dataset: Dataset,
+        everybody: int,
+        seconds: float = 0.0,
+    ) -> Evaluation:
+        """Scores answers, whoever gave them.
+
+        Args:
+            order: `[n, K]` indices of labels, best first; all labels or the first few.
+            question: What was asked, in the same order.
+            split: Where the examples come from.
+            dataset: Where external ids come from.
+            everybody: Users there are, those without a label included.
+            seconds: How long answering took.
+        """
         values = recalls(order, question.right)
-        metrics, intervals = judged(values, order, question.right, len(everybody), self.settings)
-        table = tabulate(dataset, question, goal.labels, order, values)
+        metrics, intervals = judged(values, order, question.right, everybody, self.settings)
+        labels = label_names(split.train)
+        table = tabulate(dataset, question, labels, order, values)
         about = circumstances(question.examples, split.train)
         table = pl.concat([table, about], how="horizontal")
-        return Evaluation(table, metrics, intervals, seconds, tuple(goal.labels))
+        return Evaluation(table, metrics, intervals, seconds, tuple(labels))
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""

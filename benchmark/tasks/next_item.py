@@ -126,7 +126,28 @@ class NextItem:
         on_batch = heard(progress, part, len(examples))
         begin = time.perf_counter()
         answers = self._ask(method, examples, seen, name, on_batch)
-        seconds = time.perf_counter() - begin
+        return self.judge(answers, examples, split, dataset, time.perf_counter() - begin)
+
+    def judge(
+        self,
+        answers: Answers,
+        examples: Examples,
+        split: Split,
+        dataset: Dataset,
+        seconds: float = 0.0,
+    ) -> Evaluation:
+        """Scores answers, whoever gave them.
+
+        Args:
+            answers: What was answered.
+            examples: What was asked, in the same order.
+            split: Where the examples come from.
+            dataset: Where external ids come from.
+            seconds: How long answering took.
+
+        Raises:
+            FloatingPointError: A metric is no number.
+        """
         strays = None if np.isnan(answers.strays).any() else answers.strays
         values = values_at(answers.places, strays)
         for metric, column in values.items():

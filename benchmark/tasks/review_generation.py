@@ -149,10 +149,29 @@ class ReviewGeneration:
         """
         examples = examples_of(split, part, self.settings.users)
         on_batch = heard(progress, part, len(examples))
-        prompts, references = self._prompts(split, examples), self._references(examples)
+        prompts = self._prompts(split, examples)
         begin = time.perf_counter()
         texts = self._ask(method, examples, prompts, self._decoding(), name, on_batch)
-        seconds = time.perf_counter() - begin
+        return self.judge(texts, examples, split, dataset, time.perf_counter() - begin)
+
+    def judge(
+        self,
+        texts: Sequence[str],
+        examples: Examples,
+        split: Split,
+        dataset: Dataset,
+        seconds: float = 0.0,
+    ) -> Evaluation:
+        """Scores texts, whoever wrote them.
+
+        Args:
+            texts: One an example; see `first_words`.
+            examples: What was asked, in the same order.
+            split: Where the examples come from.
+            dataset: Where external ids come from.
+            seconds: How long writing took.
+        """
+        prompts, references = self._prompts(split, examples), self._references(examples)
         values = rouge(references, texts)
         verbatim = stand_in(references, split.train.events.written[self.settings.field])
         groups = {**examples.groups, NEW: ~verbatim}

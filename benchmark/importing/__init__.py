@@ -1,0 +1,1 @@
+"""Answers of models that were not run here, judged as those that were."""
