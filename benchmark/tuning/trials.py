@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark import config as configs
+from benchmark.durations import duration
 from benchmark.errors import RunError, UserError
 from benchmark.failures import FULL_DISK_TEXT
 from benchmark.locking import locked
 from benchmark.plan import Cell, World
 from benchmark.planning import planned_cells
-from benchmark.progress import RunProgress, duration
+from benchmark.progress import RunProgress
 from benchmark.results import Row
 from benchmark.runner import run
 from benchmark.settings import nest
