@@ -239,7 +239,7 @@ METHODS.add(
 _VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
     "user_llm_prior": (
         "user_llm with the encoder's own distribution added at each node (not in the study)",
-        {"encoder_prior": True},
+        {"encoder_prior": True, "loss": "trie"},
     ),
     "user_llm_item_head": (
         "user_llm with an item softmax on the language model's last state",

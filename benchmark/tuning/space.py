@@ -179,12 +179,14 @@ def read_space(
         dimension = _dimension(path, name, values)
         try:
             check_names(tables.settings_model(section), nest({name: 0}), section)
+            if name in fixed:  # its values may be impossible beside what else the row fixes
+                continue
             for value in dimension.extremes:
                 build(tables.settings_model(section), merge(plain, nest({name: value})), section)
             read_by = [own for own in dimension.tasks if tables.tasks[own]]
         except UserError as error:
             raise UserError(f"{path}: {name}: {error}") from None
-        if name not in fixed and (not read_by or task in read_by):
+        if not read_by or task in read_by:
             dimensions[name] = dimension.model_copy(update={"tasks": ()})
     if not dimensions:
         raise UserError(f"{path}: nothing is left to search for {method} on {task}")
