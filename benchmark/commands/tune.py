@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,8 @@ def tune_command(
     layers = read_layers(config, tables)
     (task,) = config.task
     metrics = tables.tasks[task].metrics
+    if not math.isfinite(limits.seconds):
+        raise UserError(f"--seconds {limits.seconds}: a number of seconds, e.g. 3600")
     if limits.metric is not None and limits.metric not in metrics:
         raise unknown(f"metric of {task}", limits.metric, metrics)
     spaces = {

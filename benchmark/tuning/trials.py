@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from benchmark import config as configs
@@ -22,7 +22,7 @@ from benchmark.tuning.entry import facts_of, make_entry
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.study import Attempt, Study, Suggestion
-from benchmark.tuning.tuned import outdated, read_tuned, standing_on, write_tuned
+from benchmark.tuning.tuned import Entries, outdated, read_tuned, standing_on, write_tuned
 from benchmark.variants import Variant
 
 AXIS = "trial"
@@ -79,13 +79,13 @@ def tune_method(
 
 
 def _standing(
-    method: str, search: Search, entries: Mapping[str, Any]
+    method: str, search: Search, entries: Entries
 ) -> tuple[configs.RunConfig, dict[str, Any]]:
     """The run on top of what the file says of the encoder in the method's slot, and that."""
     encoder = configs.read_layers(search.config, search.tables).encoder(search.tables, method)
-    below = standing_on(encoder, method, dict(entries))
-    if encoder is None or encoder not in entries:
+    if encoder is None or encoder == method:
         return search.config, {}
+    below = standing_on(encoder, entries)
     sections = {**search.config.sections, encoder: nest(below)}
     return search.config.model_copy(update={"sections": sections}), {encoder: below}
 

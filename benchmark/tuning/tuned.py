@@ -100,11 +100,9 @@ def _sections(entries: Entries, tables: Tables) -> Entries:
     return sections
 
 
-def standing_on(encoder: str | None, method: str, entries: Entries) -> dict[str, Any]:
-    """What a file changes of the encoder in a method's slot, dotted."""
-    if encoder is None or encoder == method or encoder not in entries:
-        return {}
-    return dict(entries[encoder]["settings"])
+def standing_on(encoder: str, entries: Entries) -> dict[str, Any]:
+    """What a file changes of an encoder, and so of every method that has it in its slot, dotted."""
+    return dict(entries[encoder]["settings"]) if encoder in entries else {}
 
 
 def outdated(entries: Entries) -> list[str]:
@@ -112,7 +110,7 @@ def outdated(entries: Entries) -> list[str]:
     lines = []
     for name, entry in entries.items():
         for encoder, settings in entry.get("encoder", {}).items():
-            if standing_on(encoder, name, entries) != settings:
+            if standing_on(encoder, entries) != settings:
                 lines.append(
                     f"{name} was tuned on other settings of {encoder} than stand here now: tune it "
                     "again with --force"

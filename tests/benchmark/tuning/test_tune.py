@@ -319,6 +319,7 @@ def test_a_method_that_is_not_installed_is_a_row_that_says_so(bench):
         (("--method", "alpha"), ["alpha has no search space", "--space", "noisy"]),
         (("--method", "noisy", "--trials", "0"), ["--trials"]),
         (("--method", "noisy", "--seconds", "-1"), ["--seconds"]),
+        (("--method", "noisy", "--seconds", "inf"), ["--seconds inf"]),
         (("--method", "noisy", "--seed", "-1"), ["--seed"]),
         (("--method", "noisy", "--task", "next_item,writing"), ["one task", "next_item, writing"]),
         (("--method", "noisy", "--task", "writing"), ["'noisy' can do none", "TextGenerator"]),
