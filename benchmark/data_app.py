@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark import options
+
 data = typer.Typer(
     name="data",
     help="Make data sets ready, and say what is in them.\n\n"
@@ -127,3 +129,44 @@ def info(
     from benchmark.commands.data import info_command
 
     info_command(name, as_json, context.obj[0])
+
+
+@data.command()
+def export(
+    context: typer.Context,
+    name: Name,
+    task: Annotated[str, typer.Option(help="The task whose questions are asked.")],
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    split: options.Split = None,
+    part: Annotated[
+        str | None, typer.Option(help="Targets that are asked for: test (default) or validation.")
+    ] = None,
+    seen: options.Seen = None,
+    preset: options.Preset = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME.FIELD=VALUE", help="A setting of the task or the split."
+        ),
+    ] = None,
+) -> None:
+    """Write what a model that is run elsewhere needs: no test target is in it.
+
+    Training events, items, validation with its targets, and the questions; 'userllm-bench import'
+    takes the answers.
+
+    Example: userllm-bench data export ml-100k --task next_item --out shared
+    """
+    from benchmark.commands.export import export_command
+
+    given = {
+        "dataset": name,
+        "task": task,
+        "split": split,
+        "part": part,
+        "seen": seen,
+        "preset": preset,
+        "set": assignments or None,
+    }
+    tables, command = context.obj
+    export_command(out, given, tables, command)

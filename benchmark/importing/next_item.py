@@ -9,7 +9,7 @@ from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.data.histories import Examples
 from benchmark.importing.checks import in_order, log_probs, ranked, refuse
-from benchmark.importing.judge import Judge
+from benchmark.importing.judge import Asked, Judge
 from benchmark.metrics.ranking import MISSED
 from benchmark.tasks.evaluation import Evaluation, examples_of
 from benchmark.tasks.next_item import NextItem
@@ -20,6 +20,14 @@ _ROWS = 1024
 """Users whose seen items are looked up at a time."""
 
 
+def ask(task: NextItem, split: Split, dataset: Dataset, part: str) -> Asked:
+    """Which item comes next, of the whole catalogue or of what is left of it."""
+    examples = examples_of(split, part, task.settings.users)
+    items = pl.Series(list(dataset.catalog.items.external_ids), dtype=pl.String)
+    facts = {"candidates": str(len(items)), "k": str(task.settings.k)}
+    return Asked(examples, {}, {"target": items.gather(examples.targets - 1)}, facts)
+
+
 def judge_answers(
     task: NextItem, frame: pl.DataFrame, split: Split, dataset: Dataset, seen: str, part: str
 ) -> Evaluation:
@@ -28,9 +36,8 @@ def judge_answers(
     Raises:
         UserError: They are not one ranking of the candidates for each user that is asked.
     """
-    examples = examples_of(split, part, task.settings.users)
-    external = dataset.users.external_ids
-    frame = in_order(frame, [external[user - 1] for user in examples.users])
+    asked = ask(task, split, dataset, part)
+    examples, frame = asked.examples, in_order(frame, asked.users(dataset))
     ids = ranked(frame, "ranked", dataset.catalog.items.external_ids, "item")
     met, left = _seen(examples, ids, seen == "exclude")
     refuse(frame, met, "an item is ranked that the user has seen, which --seen exclude takes out")
@@ -75,4 +82,4 @@ def _seen(examples: Examples, ids: np.ndarray, exclude: bool) -> tuple[np.ndarra
     return met, left
 
 
-JUDGE = Judge(("ranked", *LOG_PROBS), judge_answers)
+JUDGE = Judge(("ranked", *LOG_PROBS), ask, judge_answers)

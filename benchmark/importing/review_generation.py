@@ -7,9 +7,22 @@ import polars as pl
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.importing.checks import in_order, names
-from benchmark.importing.judge import Judge
+from benchmark.importing.judge import Asked, Judge
 from benchmark.tasks.evaluation import Evaluation, examples_of
 from benchmark.tasks.review_generation import ReviewGeneration, first_words
+
+
+def ask(task: ReviewGeneration, split: Split, dataset: Dataset, part: str) -> Asked:
+    """What a user writes of an item, which is told with the rating."""
+    examples = examples_of(split, part, task.settings.users)
+    items = pl.Series(list(dataset.catalog.items.external_ids), dtype=pl.String)
+    given = {
+        "item": items.gather(examples.targets - 1),
+        "prompt": pl.Series(list(task.prompts(split, examples)), dtype=pl.String),
+    }
+    references = pl.Series(task.references(examples), dtype=pl.String)
+    facts = {"words": str(task.settings.longest)}
+    return Asked(examples, given, {"reference": references}, facts)
 
 
 def judge_answers(
@@ -25,11 +38,10 @@ def judge_answers(
     Raises:
         UserError: They are not one text for each user that is asked.
     """
-    examples = examples_of(split, part, task.settings.users)
-    external = dataset.users.external_ids
-    frame = in_order(frame, [external[user - 1] for user in examples.users])
+    asked = ask(task, split, dataset, part)
+    frame = in_order(frame, asked.users(dataset))
     texts = [first_words(text, task.settings.longest) for text in names(frame, "output")]
-    return task.judge(texts, examples, split, dataset)
+    return task.judge(texts, asked.examples, split, dataset)
 
 
-JUDGE = Judge(("output",), judge_answers)
+JUDGE = Judge(("output",), ask, judge_answers)

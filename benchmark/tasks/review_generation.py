@@ -116,8 +116,8 @@ class ReviewGeneration:
         """
         count = self.settings.validation_users
         examples = split.validation.sample(count, seed=0) if count else split.validation
-        prompts = self._prompts(split, examples)
-        references = self._references(examples)
+        prompts = self.prompts(split, examples)
+        references = self.references(examples)
         decoding = Decoding(longest=TOKENS_A_WORD * self.settings.longest)
 
         def validate(method: TextGenerator) -> Mapping[str, float]:
@@ -149,7 +149,7 @@ class ReviewGeneration:
         """
         examples = examples_of(split, part, self.settings.users)
         on_batch = heard(progress, part, len(examples))
-        prompts = self._prompts(split, examples)
+        prompts = self.prompts(split, examples)
         begin = time.perf_counter()
         texts = self._ask(method, examples, prompts, self._decoding(), name, on_batch)
         return self.judge(texts, examples, split, dataset, time.perf_counter() - begin)
@@ -171,7 +171,7 @@ class ReviewGeneration:
             dataset: Where external ids come from.
             seconds: How long writing took.
         """
-        prompts, references = self._prompts(split, examples), self._references(examples)
+        prompts, references = self.prompts(split, examples), self.references(examples)
         values = rouge(references, texts)
         verbatim = stand_in(references, split.train.events.written[self.settings.field])
         groups = {**examples.groups, NEW: ~verbatim}
@@ -196,7 +196,7 @@ class ReviewGeneration:
     def asking(self, split: Split, seen: str, part: str) -> Asking:
         """How methods are asked; see `benchmark.asking`."""
         examples = examples_of(split, part, self.settings.users)
-        prompts = self._prompts(split, examples)
+        prompts = self.prompts(split, examples)
         none = np.zeros(0, dtype=np.int64)
         longest = TOKENS_A_WORD * self.settings.longest
         goal = TextGoal(self.name, self.settings.field, none, none, [], [], longest)
@@ -221,10 +221,12 @@ class ReviewGeneration:
             seed=settings.seed,
         )
 
-    def _prompts(self, split: Split, examples: Examples) -> Prompts:
+    def prompts(self, split: Split, examples: Examples) -> Prompts:
+        """What is told of each target: the item and its rating."""
         return Prompts(split.train.catalog, examples.log, examples.stops, self.settings.field)
 
-    def _references(self, examples: Examples) -> list[str]:
+    def references(self, examples: Examples) -> list[str]:
+        """What people wrote at each target."""
         return list(examples.log.written[self.settings.field].take(examples.stops))
 
     def _ask(

@@ -21,34 +21,39 @@ EVENTS = "events"
 def write_tables(dataset: Dataset, folder: Path) -> None:
     """Writes `users.parquet` and `items.parquet`; row r is the internal index r + 1."""
     log, catalog = dataset.events, dataset.catalog
-    users = pl.DataFrame({USER: _column(dataset.users.external_ids), EVENTS: log.lengths})
+    users = pl.DataFrame({USER: text_column(dataset.users.external_ids), EVENTS: log.lengths})
     users.write_parquet(folder / "users.parquet")
-    decoded = {f.name: _labels(f, log.item_columns[f.name]) for f in log.schema if f.of_item}
+    decoded = {f.name: readable(f, log.item_columns[f.name][1:]) for f in log.schema if f.of_item}
     met = count(log.items, len(catalog))[1:]
     items = pl.DataFrame(
         {
             **decoded,
-            ITEM: _column(catalog.items.external_ids),
-            TEXT: _column(catalog.texts)[1:],
+            ITEM: text_column(catalog.items.external_ids),
+            TEXT: text_column(catalog.texts)[1:],
             EVENTS: met,
         }
     )
     items.select(ITEM, TEXT, pl.exclude(ITEM, TEXT)).write_parquet(folder / "items.parquet")
 
 
-def _labels(feature: Feature, codes: np.ndarray) -> pl.Series:
-    """The names of an item feature's values, padding row left out; null or [] where unknown."""
+def readable(feature: Feature, codes: np.ndarray) -> pl.Series:
+    """The names of a feature's values, null or [] where unknown; indices where it has no names.
+
+    Args:
+        feature: What the values are of.
+        codes: `[n]` or `[n, V]`.
+    """
     if not feature.labels:
-        return pl.Series(codes[1:].tolist())
+        return pl.Series(codes.tolist())
     names = pl.Series([None, *feature.labels], dtype=pl.String)
-    rows = codes[1:]
-    words = names.gather(rows.reshape(-1).astype(np.uint32))
-    if rows.ndim == 1:
+    words = names.gather(codes.reshape(-1).astype(np.uint32))
+    if codes.ndim == 1:
         return words
-    return words.reshape(rows.shape).arr.to_list().list.drop_nulls()
+    return words.reshape(codes.shape).arr.to_list().list.drop_nulls()
 
 
-def _column(texts: Sequence[str]) -> pl.Series:
+def text_column(texts: Sequence[str]) -> pl.Series:
+    """Texts as a column; the bytes of `Texts` are not copied."""
     if not isinstance(texts, Texts):
         return pl.Series(list(texts), dtype=pl.String)
     offsets = np.ascontiguousarray(texts.offsets, dtype=np.int64)
