@@ -19,6 +19,7 @@ from benchmark.reporting.facts_claims import (
     in_order,
     outcome_of,
 )
+from benchmark.reporting.facts_conclusions import Conclusion
 from benchmark.reporting.facts_results import PrimaryTest
 from benchmark.reporting.facts_sweeps import Sweep
 from benchmark.reporting.language_model import named
@@ -46,6 +47,7 @@ class Findings:
     Attributes:
         plan: Names the studied method and first metrics.
         primary: Its tests.
+        conclusions: What it reaches, also where no test was made.
         sweeps: What numbers were varied.
         ablations: What parts were varied.
         margin: Differences within it count as none.
@@ -54,6 +56,7 @@ class Findings:
 
     plan: Plan
     primary: Sequence[PrimaryTest]
+    conclusions: Sequence[Conclusion]
     sweeps: Sequence[Sweep]
     ablations: Sequence[Ablation]
     margin: float
@@ -86,6 +89,8 @@ def _evidence(own: Statement, findings: Findings) -> Iterator[Evidence]:
             of_task = own.task in ("", test.task)
             if of_task and (own.test == "baselines" or test.method in findings.prompts):
                 yield evidence_of(test.comparison, own.expect, test.where, test.language_model)
+        if own.test == "baselines":
+            yield from _untested(own, findings)
         return
     if own.test == "ablation":
         yield from _of_ablations(own, findings)
@@ -104,6 +109,21 @@ def _evidence(own: Statement, findings: Findings) -> Iterator[Evidence]:
             yield from by_length.tokens_by_length(lengths)
         else:
             yield from by_length.arithmetic_by_length(lengths)
+
+
+def _untested(own: Statement, findings: Findings) -> Iterator[Evidence]:
+    """Where the studied method has a number and nobody can be tested against it."""
+    for one in findings.conclusions:
+        if one.untested and own.task in ("", one.task):
+            yield Evidence(
+                one.where,
+                f"{one.method} against its baselines",
+                one.measured.metric,
+                MISSING,
+                first=one.measured.value,
+                why=one.untested,
+                language_model=one.language_model,
+            )
 
 
 def _of_ablations(own: Statement, findings: Findings) -> Iterator[Evidence]:

@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant, Group, groups_of
 from benchmark.evidence.family import Plan
 from benchmark.reporting.language_model import LanguageModel, language_models
-from benchmark.results import Row, RunRecord, asked
+from benchmark.results import EXAMPLES, Row, RunRecord, asked
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -120,12 +120,20 @@ def _unusable(contestant: Contestant) -> str:
     try:
         for row in contestant.rows:
             assert row.record is not None
+            assert row.path is not None
+            if not (row.path.parent / EXAMPLES).exists():
+                return f"no {EXAMPLES} beside its record{_of_seed(row, contestant)}"
             told, held = row.record.examples, len(contestant.by_seed[row.seed])
             if told != held:
-                return f"its record speaks of {told:,} examples, and beside it are {held:,}"
+                of_seed = _of_seed(row, contestant)
+                return f"its record{of_seed} speaks of {told:,} examples, beside it are {held:,}"
         users = contestant.averaged[USER]
     except UserError as error:
         return str(error)
     except pl.exceptions.PolarsError as error:
         return f"its examples cannot be read: {' '.join(str(error).split())}"
     return "" if users.is_unique().all() else "some user stands twice in its examples"
+
+
+def _of_seed(row: Row, contestant: Contestant) -> str:
+    return f" of seed {row.seed}" if len(contestant.rows) > 1 else ""

@@ -169,22 +169,24 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     sweeps = sweeps_of(kinds.swept, kinds.main, plan)
     ablations, alone = ablations_of(kinds, plan, tables)
     study = read_study()
-    conclusions = (
+    reached = (
         conclusion_of(own, section.results, primary)
         for own, section in zip(contests, sections, strict=True)
     )
+    conclusions = tuple(own for own in reached if own is not None)
+    findings = Findings(plan, primary, conclusions, sweeps, ablations, margin, tables)
     records, commands = records_of(rows), origin.commands_of(rows)
     return Report(
         question=_question(plan, tables, named(language_models(records)), study.source),
         rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS)),
-        conclusions=tuple(own for own in conclusions if own is not None),
+        conclusions=conclusions,
         data=data_of(records),
         protocols=protocols_of(records),
         sections=sections,
         primary=primary,
         sweeps=sweeps,
         ablations=ablations,
-        claims=hold_claims(study, Findings(plan, primary, sweeps, ablations, margin, tables)),
+        claims=hold_claims(study, findings),
         threats=origin.threats_of(records),
         commands=commands,
         origins=origin.origins_of(rows, commands),
@@ -248,8 +250,14 @@ def _qualities(contest: Contest) -> tuple[ListQuality, ...]:
 
 
 def _untested(sections: Sequence[Section]) -> list[LeftOut]:
-    return [
-        LeftOut(f"comparisons of {own.what.partition(chr(10))[0]} ({section.title})", own.why)
-        for section in sections
-        for own in section.untested
-    ]
+    """Reasons of each section once, with all that they hold for."""
+    found: list[LeftOut] = []
+    for section in sections:
+        by_reason: dict[str, list[str]] = {}
+        for own in section.untested:
+            by_reason.setdefault(own.why, []).append(own.what)
+        found += [
+            LeftOut(f"tests of {', '.join(labels)} ({section.title})", why)
+            for why, labels in by_reason.items()
+        ]
+    return found

@@ -13,6 +13,7 @@ from benchmark.reporting.claims_config import Study
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_ablation import Ablation
 from benchmark.reporting.facts_sweeps import LENGTH, Sweep
+from benchmark.results import asked
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -82,22 +83,37 @@ def _tasks(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
 
 def _methods(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
     """Methods of a run that names none, where a contest of test targets lacks them."""
-    lacking: dict[tuple[str, str], list[Contest]] = {}
     for contest in known.contests:
         record = contest.record
         if record.protocol.part != "test" or record.task.name not in tables.tasks:
             continue
         need = tables.tasks[record.task.name].needs
         there = {own.method for own in contest.group.contestants}
-        for name, entry in tables.methods.items():
-            wanted = entry.in_default or need in entry.baseline_for or name == plan.studied
-            if wanted and need in entry.capabilities and name not in there:
-                lacking.setdefault((name, record.task.name), []).append(contest)
-    for (name, task), contests in lacking.items():
-        first = contests[0].record
-        options = ["--task", task, "--dataset", first.dataset.name, "--methods", name]
-        where = "; ".join(own.title for own in contests)
-        yield Missing(f"{name} on {task}", where, _run("run", *options, "--preset", first.preset))
+        lacking = [
+            name
+            for name, entry in tables.methods.items()
+            if (entry.in_default or need in entry.baseline_for or name == plan.studied)
+            and need in entry.capabilities
+            and name not in there
+        ]
+        if lacking:
+            yield Missing(", ".join(lacking), contest.title, _again(contest, lacking))
+
+
+def _again(contest: Contest, methods: Sequence[str]) -> str:
+    """The command that asks other methods what a contest asks."""
+    record = contest.record
+    options = {
+        "task": record.task.name,
+        "dataset": record.dataset.name,
+        "split": record.protocol.split,
+        "preset": record.preset,
+        "methods": ",".join(methods),
+    }
+    given = [part for name, value in options.items() for part in (f"--{name}", value)]
+    for name, value in asked(record).items():
+        given += ["--set", f"{record.task.name}.{name}={value}"]
+    return _run("run", *given)
 
 
 def _sweeps(known: Known) -> Iterator[Missing]:

@@ -1,4 +1,4 @@
-"""Where numbers come from: commands, commits, machines, and what that leaves open. Free of torch."""
+"""Where numbers come from: commands, commits, machines, and what is left open. Free of torch."""
 
 from __future__ import annotations
 
