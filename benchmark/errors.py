@@ -17,6 +17,12 @@ class RunError(Exception):
 def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     """The error for a name nobody knows, with the nearest one and the valid ones."""
     names = sorted(valid)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = nearest(name, names)
+    hint = f"{near} " if near else ""
     return UserError(f"unknown {kind} {name!r}: {hint}valid: {', '.join(names)}")
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`did you mean 'that'?`, or nothing where no valid name is near."""
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else ""

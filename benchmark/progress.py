@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Protocol, TextIO
 
+from benchmark.durations import duration
 from benchmark.types import Progress
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -30,17 +31,6 @@ class RunProgress(Progress, Protocol):
     def close(self) -> None:
         """Nothing follows."""
         ...
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people read them, for example `3m 20s`."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes}m {rest:02d}s"
-    return f"{minutes // 60}h {minutes % 60:02d}m"
 
 
 def _short(number: float) -> str:

@@ -13,11 +13,12 @@ from filelock import FileLock, Timeout
 from benchmark import config as configs
 from benchmark import identity, results
 from benchmark.cell import discard_unfinished, run_cell
+from benchmark.durations import duration
 from benchmark.errors import UserError
 from benchmark.failures import disk_is_full, explain
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world, planned_cells
-from benchmark.progress import RunProgress, duration
+from benchmark.progress import RunProgress
 from benchmark.results import Row
 from benchmark.tables import Tables, why_unavailable
 from benchmark.variants import Variant

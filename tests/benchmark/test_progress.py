@@ -5,11 +5,11 @@ import warnings
 
 import pytest
 
+from benchmark.durations import duration
 from benchmark.progress import (
     Pace,
     PlainProgress,
     TerminalProgress,
-    duration,
     open_progress,
     quiet_libraries,
 )
