@@ -54,9 +54,9 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         summary = summarise(members)
         metrics = shown_metrics(summary)
         if metrics:
-            files += save(draw_bars(summary, _title(members)), folder / f"{name}-bars")
+            files += save(draw_bars(summary, title_of(members)), folder / f"{name}-bars")
             curves = learning_curves(members)
-            files += save(draw_time(summary, curves, _title(members)), folder / f"{name}-time")
+            files += save(draw_time(summary, curves, title_of(members)), folder / f"{name}-time")
     return files
 
 
@@ -199,7 +199,8 @@ def _mean_of(summary: pd.DataFrame) -> str:
     return f", mean of {most} seeds" if most == least else f", mean of {least} to {most} seeds"
 
 
-def _title(rows: Sequence[Row]) -> str:
+def title_of(rows: Sequence[Row]) -> str:
+    """What rows of one group have in common: a title, and a line below it."""
     record = rows[0].record
     assert record is not None
     protocol = record.protocol

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.config import read_preset
 from benchmark.evidence.comparisons import SIGNIFICANCE
 from benchmark.evidence.family import Plan, Primary, primary_tests
 from benchmark.evidence.list_quality import ListQuality, list_quality
@@ -31,6 +32,7 @@ from benchmark.reporting.facts_results import (
 )
 from benchmark.reporting.facts_slices import SliceTable, slice_tables
 from benchmark.reporting.facts_sweeps import Sweep, sweeps_of
+from benchmark.reporting.figure import Figure
 from benchmark.reporting.kinds import sort_rows
 from benchmark.reporting.language_model import language_models, named
 from benchmark.reporting.reading import LeftOut, read_rows, records_of
@@ -93,7 +95,12 @@ class Section:
     Attributes:
         title: What was asked of which data.
         language_model: Of everybody in it, in a phrase.
-        record: Task, data, split, part and preset, as every line shares them.
+        dataset: Of which data.
+        task: What was asked.
+        split: With which split.
+        part: Of which targets.
+        preset: Under which budget.
+        seen: Whether items that a user has met are left in.
         users: How many were asked.
         methods: How contestants were set.
         results: What they reach.
@@ -103,6 +110,9 @@ class Section:
         costs: Of training and answers.
         untested: Contestants that are compared with nobody, and why.
         studied: Label of the studied method; "" = absent.
+        warning: What its preset warns of; "" = nothing.
+        contest: Who was asked.
+        figures: Of it.
     """
 
     title: str
@@ -122,7 +132,9 @@ class Section:
     costs: tuple[CostFacts, ...]
     untested: tuple[LeftOut, ...]
     studied: str
+    warning: str
     contest: Contest
+    figures: tuple[Figure, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,9 @@ def _section(
         costs=costs_of(results.rows),
         untested=tuple(LeftOut(label, why) for label, why in contest.untested.items()),
         studied=contest.studied,
+        warning=read_preset(record.preset, tables).warning
+        if record.preset in tables.preset_names
+        else "",
         contest=contest,
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.ablation import Axis
 from benchmark.differences import Estimate, Outcome, compare
 from benchmark.evidence.family import Plan
+from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models
 from benchmark.reporting.reading import LeftOut, records_of
 from benchmark.results import Row, RunRecord, comparison_group
@@ -59,6 +60,7 @@ class Ablation:
         variants: The reference first.
         language_models: Behind them.
         outcomes: The same with all metrics.
+        figures: Of it.
     """
 
     axes: tuple[str, ...]
@@ -73,6 +75,7 @@ class Ablation:
     variants: tuple[Variant, ...]
     language_models: tuple[LanguageModel, ...]
     outcomes: tuple[Outcome, ...]
+    figures: tuple[Figure, ...] = ()
 
     @property
     def title(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.differences import Estimate
 from benchmark.evidence.family import Plan
+from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models
 from benchmark.reporting.reading import records_of
 from benchmark.results import Row, comparison_group
@@ -58,6 +59,7 @@ class Sweep:
         lines: In the order of methods and places.
         language_models: Behind the methods.
         points: The same with all metrics and costs.
+        figures: Of it.
     """
 
     axes: tuple[str, ...]
@@ -70,6 +72,7 @@ class Sweep:
     lines: tuple[SweepLine, ...]
     language_models: tuple[LanguageModel, ...]
     points: tuple[Point, ...]
+    figures: tuple[Figure, ...] = ()
 
     @property
     def title(self) -> str:
