@@ -13,6 +13,7 @@ import typer
 from benchmark import __version__, options
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
+from benchmark.report_app import report
 from benchmark.sweep_app import sweep
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ def ablate(
 
 
 app.command()(sweep)
+app.command()(report)
 
 
 @app.command("list")

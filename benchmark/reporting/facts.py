@@ -182,7 +182,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     ablations, alone = ablations_of(kinds, plan, tables)
     study = read_study()
     reached = (
-        conclusion_of(own, section.results, primary)
+        conclusion_of(own, section.results, primary, section.warning)
         for own, section in zip(contests, sections, strict=True)
     )
     conclusions = tuple(own for own in reached if own is not None)

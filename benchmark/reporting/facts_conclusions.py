@@ -29,6 +29,7 @@ class Conclusion:
         equivalent: Tests where no difference counts.
         undecided: Tests that decide nothing.
         untested: Why no test was made, "" where some was.
+        warning: What its preset warns of; "" = nothing.
     """
 
     where: str
@@ -45,10 +46,11 @@ class Conclusion:
     equivalent: tuple[Comparison, ...]
     undecided: tuple[Comparison, ...]
     untested: str
+    warning: str
 
 
 def conclusion_of(
-    contest: Contest, results: Results, primary: Sequence[PrimaryTest]
+    contest: Contest, results: Results, primary: Sequence[PrimaryTest], warning: str
 ) -> Conclusion | None:
     """The conclusion of a contest on its test part; None without the studied method in it."""
     own = next((row for row in results.rows if row.studied), None)
@@ -82,11 +84,10 @@ def conclusion_of(
         worse=by[WORSE],
         equivalent=by[EQUIVALENT],
         undecided=by[UNDECIDED],
-        untested="" if tests else _why_untested(contest, own.untested),
+        untested="" if tests else _why_untested(own.untested),
+        warning=warning,
     )
 
 
-def _why_untested(contest: Contest, own: str) -> str:
-    if own:
-        return own
-    return "no baseline beside it can be compared with it user by user"
+def _why_untested(own: str) -> str:
+    return own or "no baseline beside it can be compared with it user by user"

@@ -17,44 +17,37 @@ class LanguageModel:
 
     Attributes:
         name: Hub name or folder; of the embedded one its shape.
-        pretrained_on: As far as the record knows.
-        embedded: Whether it was trained here, from random weights.
+        trained_on: Data set whose training text the embedded one learnt from random weights; ""
+            for one that came trained, of which no record says on what.
     """
 
     name: str
-    pretrained_on: str
-    embedded: bool
+    trained_on: str
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it was trained here."""
+        return bool(self.trained_on)
 
     @property
     def phrase(self) -> str:
-        """Both in a few words."""
-        return f"{self.name}, {self.pretrained_on}"
+        """What it is and what it was pretrained on."""
+        return named([self])
 
 
 def language_model_of(record: RunRecord) -> LanguageModel | None:
-    """The language model behind a record; None where the method used none.
-
-    What a model of a hub was trained on is not in the record, and the phrase says so.
-    """
+    """The language model behind a record; None where the method used none."""
     if record.llm is not None:
-        name = record.llm.get("name", "unnamed")
-        digest = record.llm.get("sha256", "")
-        own = f"{name} (SHA-256 {digest[:12]})" if digest else name
-        return LanguageModel(own, "pretrained as its publisher says, not by this study", False)
+        name, digest = record.llm.get("name", "unnamed"), record.llm.get("sha256", "")
+        return LanguageModel(f"{name} (SHA-256 {digest[:12]})" if digest else name, "")
     if not any(stage.name == _STAGE for stage in record.fit.stages):
         return None
     settings = record.method.settings.get(_SETTINGS)
     shape = ""
-    if isinstance(settings, dict):
-        parts = [f"{name} {settings[name]}" for name in ("width", "layers") if name in settings]
-        if "vocabulary" in settings:
-            parts.append(f"at most {settings['vocabulary']:,} tokens")
-        shape = f" ({', '.join(parts)})" if parts else ""
-    return LanguageModel(
-        f"the embedded language model{shape}",
-        f"trained from random weights on the training text of {record.dataset.name} alone",
-        True,
-    )
+    if isinstance(settings, dict) and {"layers", "width"} <= settings.keys():
+        several = "" if settings["layers"] == 1 else "s"
+        shape = f" ({settings['layers']} layer{several} of width {settings['width']})"
+    return LanguageModel(f"embedded language model{shape}", record.dataset.name)
 
 
 def language_models(records: Iterable[RunRecord]) -> tuple[LanguageModel, ...]:
@@ -64,5 +57,16 @@ def language_models(records: Iterable[RunRecord]) -> tuple[LanguageModel, ...]:
 
 
 def named(models: Iterable[LanguageModel]) -> str:
-    """Some of them in one phrase."""
-    return "; ".join(own.phrase for own in models) or "no language model"
+    """What some are and what they were pretrained on; those of one shape together."""
+    data: dict[str, list[str]] = {}
+    for own in models:
+        data.setdefault(own.name, []).append(own.trained_on)
+    return "; ".join(_phrase(name, own) for name, own in data.items()) or "no language model"
+
+
+def _phrase(name: str, trained_on: list[str]) -> str:
+    known = [own for own in trained_on if own]
+    if not known:
+        return f"{name}, pretrained on what its publisher says"
+    alone = "alone" if len(known) == 1 else "each alone"
+    return f"{name}, pretrained on the text of {', '.join(known)} {alone}"
