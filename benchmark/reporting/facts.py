@@ -34,7 +34,7 @@ from benchmark.reporting.facts_slices import SliceTable, slice_tables
 from benchmark.reporting.facts_sweeps import Sweep, sweeps_of
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.kinds import sort_rows
-from benchmark.reporting.language_model import language_models, named
+from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, read_rows, records_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,9 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     findings = Findings(plan, primary, conclusions, sweeps, ablations, margin, tables)
     records, commands = records_of(rows), origin.commands_of(rows)
     return Report(
-        question=_question(plan, tables, named(language_models(records)), study.source),
+        question=_question(
+            plan, tables, named(_behind(contests) or language_models(records)), study.source
+        ),
         rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS)),
         conclusions=conclusions,
         data=data_of(records),
@@ -206,6 +208,10 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         missing=missing_of(Known(contests, sweeps, ablations), plan, study, tables),
         left_out=(*left_out, *others, *alone, *_untested(sections)),
     )
+
+
+def _behind(contests: Sequence[Contest]) -> tuple[LanguageModel, ...]:
+    return tuple(dict.fromkeys(model for own in contests for model in own.language_models))
 
 
 def _question(plan: Plan, tables: Tables, language_model: str, source: str) -> Question:

@@ -31,32 +31,43 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """What a split took away from a data set, and what that left.
+
+    Attributes:
+        split: Its name.
+        tasks: That were asked so.
+        target_hash: SHA-256 of the test targets.
+        counts: What is in it.
+    """
+
+    split: str
+    tasks: tuple[str, ...]
+    target_hash: str
+    counts: tuple[Count, ...]
+
+
+@dataclass(frozen=True)
 class Data:
-    """A data set under one split.
+    """A data set.
 
     Attributes:
         dataset: Its name.
-        split: What took the targets away.
-        tasks: That were asked so.
         source: The publisher's files.
         licence: Under which it may be used.
         citation: Whom to cite.
         fingerprint: SHA-256 of ids, events and texts.
-        target_hash: SHA-256 of the test targets.
-        item_text: What a language model says for an item.
-        counts: What is in it.
+        item_texts: What a language model says for an item.
+        targets: By split and task.
     """
 
     dataset: str
-    split: str
-    tasks: tuple[str, ...]
     source: str
     licence: str
     citation: str
     fingerprint: str
-    target_hash: str
-    item_text: str
-    counts: tuple[Count, ...]
+    item_texts: tuple[str, ...]
+    targets: tuple[Targets, ...]
 
 
 @dataclass(frozen=True)
@@ -85,31 +96,40 @@ class Protocol:
 
 
 def data_of(records: Sequence[RunRecord]) -> tuple[Data, ...]:
-    """Every data set with every split and set of targets, in order of names."""
-    found: dict[tuple[str, ...], list[RunRecord]] = {}
+    """Every data set, in order of names."""
+    found: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
-        own = record.dataset
-        key = (own.name, record.protocol.split, own.fingerprint, own.target_hash)
-        found.setdefault(key, []).append(record)
+        found.setdefault((record.dataset.name, record.dataset.fingerprint), []).append(record)
     return tuple(_data(members) for _, members in sorted(found.items()))
 
 
 def _data(records: Sequence[RunRecord]) -> Data:
+    by_targets: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in records:
+        key = (record.protocol.split, record.dataset.target_hash)
+        by_targets.setdefault(key, []).append(record)
     own = records[0].dataset
     return Data(
         dataset=own.name,
-        split=records[0].protocol.split,
-        tasks=tuple(sorted({record.task.name for record in records})),
         source=own.source,
         licence=own.licence,
         citation=own.citation,
         fingerprint=own.fingerprint,
-        target_hash=own.target_hash,
-        item_text=own.item_text,
+        item_texts=tuple(sorted({record.dataset.item_text for record in records})),
+        targets=tuple(_targets(members) for _, members in sorted(by_targets.items())),
+    )
+
+
+def _targets(records: Sequence[RunRecord]) -> Targets:
+    facts = records[0].dataset.facts
+    return Targets(
+        split=records[0].protocol.split,
+        tasks=tuple(sorted({record.task.name for record in records})),
+        target_hash=records[0].dataset.target_hash,
         counts=tuple(
             Count(said, number)
             for name, said in _COUNTS.items()
-            if (number := count_of(own.facts, name)) is not None
+            if (number := count_of(facts, name)) is not None
         ),
     )
 

@@ -10,6 +10,9 @@ from benchmark.results import RunRecord
 _STAGE, _SETTINGS = "language_model", "language_model"
 """The stage that trains the embedded model, and the section of settings that says its shape."""
 
+_LISTED = 3
+"""Most data sets that a phrase names."""
+
 
 @dataclass(frozen=True)
 class LanguageModel:
@@ -65,8 +68,10 @@ def named(models: Iterable[LanguageModel]) -> str:
 
 
 def _phrase(name: str, trained_on: list[str]) -> str:
-    known = [own for own in trained_on if own]
+    known = sorted(own for own in trained_on if own)
     if not known:
         return f"{name}, pretrained on what its publisher says"
+    if len(known) > _LISTED:
+        return f"{name}, pretrained on the text of each of {len(known)} data sets alone"
     alone = "alone" if len(known) == 1 else "each alone"
     return f"{name}, pretrained on the text of {', '.join(known)} {alone}"
