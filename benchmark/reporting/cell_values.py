@@ -6,13 +6,14 @@ import re
 
 _MISSING = {"", "missing", "n/a", "none", "unknown", "-", "–", "—"}
 _NUMBER = re.compile(
-    r"(?P<bound>[<>≤≥~≈]\s*)?"
+    r"(?:[^\w\s.,+<>≤≥–—-]\s*)?"
+    r"(?P<bound>[<>≤≥]\s*)?"
     r"(?P<value>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+)?(?:e[+-]?\d+)?)"
     r"\s*(?P<unit>%|[KMGT]i?B|B)?"
-    r"\s*(?:[\[(].*|±.*|\*+|†)?",
+    r"\s*(?:[\[(±].*|[^\w\s.,:/-]*)",
     re.IGNORECASE,
 )
-"""A number, a bound, a share or a size, and whatever stands behind it in brackets."""
+"""A number, a bound, a share or a size, a mark beside it, and what stands behind in brackets."""
 _DURATION = re.compile(
     r"(?:(\d+)h\s*)?(?:(\d+)m(?!s)\s*)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?"
 )

@@ -35,9 +35,8 @@ def make_page(markdown: str, *, title: str, folder: Path) -> str:
         HTML 5, with styles, script and figures inside.
     """
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = parser.parse(markdown)
+    tokens = _focus_code(mark_tables(place_figures(parser.parse(markdown), folder)))
     sections = _name_headings(tokens)
-    tokens = mark_tables(place_figures(tokens, folder))
     _mark_links(tokens)
     body = parser.renderer.render(tokens, parser.options, {})
     style, script = _asset("page.css"), _asset("page.js")
@@ -105,6 +104,20 @@ def _free_name(text: str, taken: set[str]) -> str:
         number += 1
         name = f"{base}-{number}"
     return name
+
+
+def _focus_code(tokens: Sequence[Token]) -> list[Token]:
+    """Code as a region that the keyboard can scroll."""
+    marked = []
+    for token in tokens:
+        if token.type == "fence" or token.type == "code_block":
+            opening = Token("pre_open", "pre", 1)
+            opening.attrs = {"tabindex": "0", "role": "region", "aria-label": "Code"}
+            code = Token("code_inline", "code", 0, content=token.content)
+            marked += [opening, code, Token("pre_close", "pre", -1)]
+        else:
+            marked.append(token)
+    return marked
 
 
 def _mark_links(tokens: Sequence[Token]) -> None:

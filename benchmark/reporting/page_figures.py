@@ -60,13 +60,16 @@ def _figures(children: Sequence[Token], folder: Path) -> list[Token]:
         del rest[0]
     figures = []
     for image in images:
-        words = str(image.attrs.pop("title", "")) or plain_text(image.children or [])
+        shown = _image(image, folder)
+        words = str(image.attrs.pop("title", ""))
+        if not words and shown == [image]:
+            words = plain_text(image.children or [])
         caption = [Token("text", "", 0, content=words)] if words else []
         if image is images[-1] and rest:
             caption = [part for child in rest for part in _image(child, folder)]
         figures += [
             Token("figure_open", "figure", 1, block=True),
-            Token("inline", "", 0, children=_image(image, folder)),
+            Token("inline", "", 0, children=shown),
             *(_around("figcaption", caption) if caption else []),
             Token("figure_close", "figure", -1, block=True),
         ]

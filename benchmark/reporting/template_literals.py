@@ -10,8 +10,13 @@ from jinja2 import nodes
 from benchmark.errors import UserError
 from benchmark.reporting.template_text import stray_number
 
-_WRITES_ARGUMENTS = {"d", "default", "sum", "batch", "slice", "format", "replace", "join", "indent"}
-"""Filters whose arguments are written, or become part of what is."""
+_WRITTEN_FROM = {
+    "batch": 1, "d": 0, "default": 0, "format": 0, "join": 0, "replace": 1, "slice": 1, "sum": 1,
+    "truncate": 2,
+}  # fmt: skip
+"""Filter → place of its first argument that is written, or becomes part of what is."""
+_WRITTEN_NAMES = {"d", "default_value", "end", "fill_with", "new", "start"}
+"""Names of such arguments."""
 _FORMATS = re.compile(r"%[-+ #0]*\d*(?:\.\d+)?[a-zA-Z%]|\{[^{}]*\}")
 
 
@@ -70,8 +75,7 @@ def _written(node: nodes.Node, format_string: bool = False) -> Iterator[tuple[no
     elif isinstance(node, nodes.Filter):
         if node.name == "format" and node.node is not None:
             formats = [node.node]
-        if node.name not in _WRITES_ARGUMENTS:
-            skipped = [*node.args, *node.kwargs]
+        skipped = _arguments_not_written(node)
     elif isinstance(node, nodes.Mod):
         formats = [node.left]
     elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
@@ -83,3 +87,14 @@ def _written(node: nodes.Node, format_string: bool = False) -> Iterator[tuple[no
     for child in node.iter_child_nodes():
         if not any(child is other for other in skipped):
             yield from _written(child, any(child is other for other in formats))
+
+
+def _arguments_not_written(node: nodes.Filter) -> list[nodes.Node]:
+    name, args = node.name, list(node.args)
+    skipped: list[nodes.Node] = []
+    if name == "map" and args and isinstance(args[0], nodes.Const):
+        name = str(args[0].value)
+        skipped.append(args.pop(0))
+    if name != "format":
+        skipped += [own for own in node.kwargs if own.key not in _WRITTEN_NAMES]
+    return skipped + args[: _WRITTEN_FROM.get(name, len(args))]
