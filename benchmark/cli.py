@@ -15,6 +15,7 @@ from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.evidence_app import import_, publish, verify
+from benchmark.report_app import report
 from benchmark.sweep_app import sweep
 from benchmark.tune_app import tune
 
@@ -171,6 +172,7 @@ app.command("import")(import_)
 app.command()(verify)
 app.command()(tune)
 app.command()(publish)
+app.command()(report)
 
 
 @app.command("list")

@@ -1,0 +1,284 @@
+"""All that a report can say, worked out from stored records alone. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.config import read_preset
+from benchmark.evidence.comparisons import SIGNIFICANCE
+from benchmark.evidence.family import Plan, Primary, primary_tests
+from benchmark.evidence.list_quality import ListQuality, list_quality
+from benchmark.evidence.plan import plan_of
+from benchmark.reporting import facts_origin as origin
+from benchmark.reporting.claims import Findings, hold_claims
+from benchmark.reporting.claims_config import read_study
+from benchmark.reporting.contests import Contest, contests_of
+from benchmark.reporting.facts_ablation import Ablation, ablations_of
+from benchmark.reporting.facts_claims import Claim
+from benchmark.reporting.facts_conclusions import Conclusion, conclusion_of
+from benchmark.reporting.facts_data import Data, Protocol, count_of, data_of, protocols_of
+from benchmark.reporting.facts_matrix import Matrix, matrix_of
+from benchmark.reporting.facts_methods import CostFacts, MethodFacts, costs_of, methods_of
+from benchmark.reporting.facts_missing import Known, Missing, missing_of
+from benchmark.reporting.facts_results import (
+    MARKS,
+    PrimaryTest,
+    Results,
+    primary_table,
+    results_of,
+)
+from benchmark.reporting.facts_slices import SliceTable, slice_tables
+from benchmark.reporting.facts_sweeps import Sweep, sweeps_of
+from benchmark.reporting.figure import Figure
+from benchmark.reporting.kinds import sort_rows
+from benchmark.reporting.language_model import LanguageModel, language_models, named
+from benchmark.reporting.reading import LeftOut, read_rows, records_of
+
+if TYPE_CHECKING:
+    from benchmark.tables import Tables
+
+
+@dataclass(frozen=True)
+class FirstMetric:
+    """The metric of a task that primary tests are about."""
+
+    task: str
+    summary: str
+    metric: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """What was asked before looking.
+
+    Attributes:
+        studied: The method.
+        summary: What it is.
+        variants: Methods that are the same with other settings.
+        metrics: The first metric of each task.
+        language_model: All language models of the records, in a phrase.
+        source: Where the study's claims stand.
+    """
+
+    studied: str
+    summary: str
+    variants: tuple[str, ...]
+    metrics: tuple[FirstMetric, ...]
+    language_model: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What verdicts go by.
+
+    Attributes:
+        significance: Level of tests.
+        margin: Differences within it count as none.
+        confidence: Of intervals.
+        marks: Verdict → how tables show it.
+    """
+
+    significance: float
+    margin: float
+    confidence: float
+    marks: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All about one contest.
+
+    Attributes:
+        title: What was asked of which data.
+        language_model: Of everybody in it, in a phrase.
+        dataset: Of which data.
+        task: What was asked.
+        split: With which split.
+        part: Of which targets.
+        preset: Under which budget.
+        seen: Whether items that a user has met are left in.
+        users: How many were asked.
+        methods: How contestants were set.
+        results: What they reach.
+        matrix: Everybody against everybody; None where nobody can be compared.
+        slices: The first metric in slices.
+        qualities: Of rankings of items; none for other tasks.
+        costs: Of training and answers.
+        untested: Contestants that are compared with nobody, and why.
+        studied: Label of the studied method; "" = absent.
+        warning: What its preset warns of; "" = nothing.
+        contest: Who was asked.
+        figures: Of it.
+    """
+
+    title: str
+    language_model: str
+    dataset: str
+    task: str
+    split: str
+    part: str
+    preset: str
+    seen: str
+    users: int
+    methods: tuple[MethodFacts, ...]
+    results: Results
+    matrix: Matrix | None
+    slices: tuple[SliceTable, ...]
+    qualities: tuple[ListQuality, ...]
+    costs: tuple[CostFacts, ...]
+    untested: tuple[LeftOut, ...]
+    studied: str
+    warning: str
+    contest: Contest
+    figures: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything, by section; a template's fields are these."""
+
+    question: Question
+    rules: Rules
+    conclusions: tuple[Conclusion, ...]
+    data: tuple[Data, ...]
+    protocols: tuple[Protocol, ...]
+    sections: tuple[Section, ...]
+    primary: tuple[PrimaryTest, ...]
+    sweeps: tuple[Sweep, ...]
+    ablations: tuple[Ablation, ...]
+    claims: tuple[Claim, ...]
+    threats: origin.Threats
+    commands: tuple[origin.Command, ...]
+    origins: tuple[origin.Origin, ...]
+    environment: origin.Environment
+    missing: tuple[Missing, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Report:
+    """Works the report out.
+
+    Args:
+        folders: Hold records, at any depth.
+        tables: What can be named; they also say which method is studied.
+        margin: Differences within it count as none.
+
+    Raises:
+        UserError: No record can be read, or the tables name no studied method.
+    """
+    plan = plan_of(tables)
+    rows, left_out = read_rows(folders)
+    kinds, others = sort_rows(rows, tables)
+    contests = contests_of(kinds.main, plan, tables)
+    tested = [own.tested for own in contests if own.tested and own.record.protocol.part == "test"]
+    tests = primary_tests(tested, plan, margin)
+    primary = tuple(primary_table(tests, contests))
+    sections = tuple(_section(own, plan, tests, tables, margin) for own in contests)
+    sweeps = sweeps_of(kinds.swept, kinds.main, plan)
+    ablations, alone = ablations_of(kinds, plan, tables)
+    study = read_study()
+    reached = (
+        conclusion_of(own, section.results, primary, section.warning)
+        for own, section in zip(contests, sections, strict=True)
+    )
+    conclusions = tuple(own for own in reached if own is not None)
+    findings = Findings(plan, primary, conclusions, sweeps, ablations, margin, tables)
+    records, commands = records_of(rows), origin.commands_of(rows)
+    return Report(
+        question=_question(
+            plan, tables, named(_behind(contests) or language_models(records)), study.source
+        ),
+        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS)),
+        conclusions=conclusions,
+        data=data_of(records),
+        protocols=protocols_of(records),
+        sections=sections,
+        primary=primary,
+        sweeps=sweeps,
+        ablations=ablations,
+        claims=hold_claims(study, findings),
+        threats=origin.threats_of(records),
+        commands=commands,
+        origins=origin.origins_of(rows, commands),
+        environment=origin.environment_of(records),
+        missing=missing_of(Known(contests, sweeps, ablations), plan, study, tables),
+        left_out=(*left_out, *others, *alone, *_untested(sections)),
+    )
+
+
+def _behind(contests: Sequence[Contest]) -> tuple[LanguageModel, ...]:
+    return tuple(dict.fromkeys(model for own in contests for model in own.language_models))
+
+
+def _question(plan: Plan, tables: Tables, language_model: str, source: str) -> Question:
+    return Question(
+        studied=plan.studied,
+        summary=tables.methods[plan.studied].summary,
+        variants=tuple(sorted(plan.its_variants)),
+        metrics=tuple(
+            FirstMetric(task, tables.tasks[task].summary, metric)
+            for task, metric in plan.metrics.items()
+        ),
+        language_model=language_model,
+        source=source,
+    )
+
+
+def _section(
+    contest: Contest, plan: Plan, tests: Sequence[Primary], tables: Tables, margin: float
+) -> Section:
+    record = contest.record
+    results = results_of(contest, plan, tests)
+    return Section(
+        title=contest.title,
+        language_model=named(contest.language_models),
+        dataset=record.dataset.name,
+        task=record.task.name,
+        split=record.protocol.split,
+        part=record.protocol.part,
+        preset=record.preset,
+        seen=record.protocol.seen,
+        users=record.examples,
+        methods=methods_of(results.rows, tables),
+        results=results,
+        matrix=matrix_of(contest, results.first, margin) if results.first else None,
+        slices=tuple(slice_tables(contest, results.first)),
+        qualities=_qualities(contest),
+        costs=costs_of(results.rows),
+        untested=tuple(LeftOut(label, why) for label, why in contest.untested.items()),
+        studied=contest.studied,
+        warning=read_preset(record.preset, tables).warning
+        if record.preset in tables.preset_names
+        else "",
+        contest=contest,
+    )
+
+
+def _qualities(contest: Contest) -> tuple[ListQuality, ...]:
+    """Of contestants of which something is known; others have no rankings of items."""
+    items = count_of(contest.record.dataset.facts, "items")
+    tested = contest.tested.contestants if contest.tested else ()
+    found = [list_quality(own, int(items or 0)) for own in tested]
+    return tuple(
+        own
+        for own in found
+        if any(value is not None for name, value in vars(own).items() if name != "label")
+    )
+
+
+def _untested(sections: Sequence[Section]) -> list[LeftOut]:
+    """Reasons of each section once, with all that they hold for."""
+    found: list[LeftOut] = []
+    for section in sections:
+        by_reason: dict[str, list[str]] = {}
+        for own in section.untested:
+            by_reason.setdefault(own.why, []).append(own.what)
+        found += [
+            LeftOut(f"tests of {', '.join(labels)} ({section.title})", why)
+            for why, labels in by_reason.items()
+        ]
+    return found

@@ -1,0 +1,93 @@
+"""Conclusions: what verdicts add up to, for a template to put into a sentence. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
+from benchmark.reporting.contests import Contest
+from benchmark.reporting.facts_results import Measured, PrimaryTest, Results
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What the primary tests of one contest say of the studied method.
+
+    Attributes:
+        where: What was asked.
+        dataset: On which data.
+        split: With which split.
+        task: Which task.
+        method: The studied contestant.
+        language_model: Behind it, in a phrase.
+        measured: What it reaches on the first metric.
+        place: Its place among all contestants by that value, 1 = best.
+        of: How many there are.
+        better: Tests that it wins.
+        worse: Tests that it loses.
+        equivalent: Tests where no difference counts.
+        undecided: Tests that decide nothing.
+        untested: Why no test was made, "" where some was.
+        warning: What its preset warns of; "" = nothing.
+    """
+
+    where: str
+    dataset: str
+    split: str
+    task: str
+    method: str
+    language_model: str
+    measured: Measured
+    place: int
+    of: int
+    better: tuple[Comparison, ...]
+    worse: tuple[Comparison, ...]
+    equivalent: tuple[Comparison, ...]
+    undecided: tuple[Comparison, ...]
+    untested: str
+    warning: str
+
+
+def conclusion_of(
+    contest: Contest, results: Results, primary: Sequence[PrimaryTest], warning: str
+) -> Conclusion | None:
+    """The conclusion of a contest on its test part; None without the studied method in it."""
+    own = next((row for row in results.rows if row.studied), None)
+    if own is None or results.first not in own.measured or contest.record.protocol.part != "test":
+        return None
+    tests = [
+        test.comparison
+        for test in primary
+        if test.where == contest.title and test.comparison.first == own.label
+    ]
+    by = {
+        verdict: tuple(test for test in tests if test.verdict == verdict)
+        for verdict in (BETTER, WORSE, EQUIVALENT, UNDECIDED)
+    }
+    ranked = [
+        row.measured[results.first].value for row in results.rows if results.first in row.measured
+    ]
+    measured = own.measured[results.first]
+    record = contest.record
+    return Conclusion(
+        where=contest.title,
+        dataset=record.dataset.name,
+        split=record.protocol.split,
+        task=record.task.name,
+        method=own.label,
+        language_model=own.language_model,
+        measured=measured,
+        place=1 + sum(value > measured.value for value in ranked),
+        of=len(ranked),
+        better=by[BETTER],
+        worse=by[WORSE],
+        equivalent=by[EQUIVALENT],
+        undecided=by[UNDECIDED],
+        untested="" if tests else _why_untested(own.untested),
+        warning=warning,
+    )
+
+
+def _why_untested(own: str) -> str:
+    return own or "no baseline beside it can be compared with it user by user"

@@ -1,0 +1,143 @@
+"""What was compared, with how much to learn and how large, and what it costs. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.reporting.facts_results import Result
+from benchmark.results import RunRecord
+
+if TYPE_CHECKING:
+    from benchmark.tables import Tables
+
+_MEGA, _TERA = 1e6, 1e12
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """A contestant as it was set and fitted; parameters and budget are those of its first seed.
+
+    Attributes:
+        label: The contestant.
+        summary: What the method is, as the table of methods says it; "" where it is not there.
+        studied: Whether the study is about it.
+        history: Most events that it reads; None = all, or it does not say.
+        parameters: All that it has.
+        trained: Those that the last stage trains.
+        budget: What was spent, in a phrase.
+        changes: What somebody set of it.
+        language_model: Behind it.
+        notes: What fitting had to say.
+    """
+
+    label: str
+    summary: str
+    studied: bool
+    history: int | None
+    parameters: int
+    trained: int
+    budget: str
+    changes: str
+    language_model: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CostFacts:
+    """What training and an answer of a contestant cost, means over seeds; None = not measured.
+
+    Attributes:
+        label: The contestant.
+        training_seconds: Of all stages; those from the cache count as when they were made.
+        training_teraflops: Of all stages.
+        evaluation_seconds: Of all answers.
+        tokens: That the language model reads of a question; None also where there is none.
+        question_megaflops: To read a question, encoder included.
+        answer_megaflops: Of a whole answer.
+        latency_seconds: Median of an answer to one user.
+        throughput_per_second: Answers at the best batch size.
+        answer_memory_bytes: Of an answer, beside the weights.
+        cache_bytes: Keys and values that are kept of a question.
+        peak_memory_bytes: Most memory of fitting and judging.
+        failed: Why nothing could be measured, "" where it could.
+    """
+
+    label: str
+    training_seconds: float
+    training_teraflops: float | None
+    evaluation_seconds: float
+    tokens: float | None
+    question_megaflops: float | None
+    answer_megaflops: float | None
+    latency_seconds: float | None
+    throughput_per_second: float | None
+    answer_memory_bytes: float | None
+    cache_bytes: float | None
+    peak_memory_bytes: float
+    failed: str
+
+
+def methods_of(results: Sequence[Result], tables: Tables) -> tuple[MethodFacts, ...]:
+    """Lines of the table of methods, in the order of the results."""
+    return tuple(_method(own, tables) for own in results)
+
+
+def _method(own: Result, tables: Tables) -> MethodFacts:
+    record = _records(own)[0]
+    known = own.method in tables.methods
+    return MethodFacts(
+        label=own.label,
+        summary=tables.methods[own.method].summary if known else "",
+        studied=own.studied,
+        history=record.protocol.history_length,
+        parameters=record.fit.parameters,
+        trained=record.fit.trained_parameters,
+        budget=str(record.budget.get("text", "")),
+        changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
+        language_model=own.language_model,
+        notes=tuple(dict.fromkeys(note for one in _records(own) for note in one.fit.notes)),
+    )
+
+
+def costs_of(results: Sequence[Result]) -> tuple[CostFacts, ...]:
+    """Lines of the table of costs, in the order of the results."""
+    return tuple(_cost(own) for own in results)
+
+
+def _cost(own: Result) -> CostFacts:
+    records, cost = _records(own), own.point.cost
+    return CostFacts(
+        label=own.label,
+        training_seconds=_mean([record.fit.seconds for record in records]),
+        # Schemas that did not count arithmetic have 0 for it.
+        training_teraflops=_scaled(cost.training_flops or None, _TERA),
+        evaluation_seconds=_mean([record.evaluation_seconds for record in records]),
+        tokens=cost.llm_input_tokens,
+        question_megaflops=_scaled(cost.prompt_flops, _MEGA),
+        answer_megaflops=_scaled(cost.answer_flops, _MEGA),
+        latency_seconds=cost.latency_seconds,
+        throughput_per_second=cost.throughput_per_second,
+        answer_memory_bytes=cost.answer_memory_bytes,
+        cache_bytes=cost.kv_cache_bytes,
+        peak_memory_bytes=_mean([record.peak_memory_bytes for record in records]),
+        failed=cost.failed,
+    )
+
+
+def measured(costs: Sequence[CostFacts]) -> bool:
+    """Whether the cost of some answer was measured at all."""
+    return any(own.answer_megaflops is not None or own.latency_seconds for own in costs)
+
+
+def _records(own: Result) -> list[RunRecord]:
+    return [row.record for row in own.point.rows if row.record is not None]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value / unit

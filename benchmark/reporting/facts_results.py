@@ -1,0 +1,201 @@
+"""What contestants reach, with intervals, and which tests say how they differ. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.differences import Estimate
+from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
+from benchmark.evidence.contestants import NLL, Contestant
+from benchmark.evidence.family import Plan, Primary
+from benchmark.reporting.contests import Contest
+from benchmark.reporting.language_model import language_models, named
+from benchmark.sweep_points import Point, points_of
+
+MARKS: Mapping[str, str] = {BETTER: "▲", WORSE: "▼", EQUIVALENT: "≈", UNDECIDED: "?"}
+"""How a verdict on the first of two looks in a table."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of one contestant.
+
+    Attributes:
+        metric: Its name.
+        value: Mean over users, averaged over seeds.
+        low: Lower end of the 95% interval over users.
+        high: Upper end.
+        seeds: What each seed reaches, by seed.
+        mark: Of the primary test of the studied method against this contestant; "" = no such test.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    seeds: tuple[float, ...] = ()
+    mark: str = ""
+
+    @property
+    def least(self) -> float:
+        """The lowest of all seeds."""
+        return min(self.seeds)
+
+    @property
+    def most(self) -> float:
+        """The highest of all seeds."""
+        return max(self.seeds)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of a table of results.
+
+    Attributes:
+        label: The contestant.
+        method: Its method.
+        studied: Whether the study is about it.
+        seeds: Which have finished.
+        language_model: Behind it, in a phrase.
+        measured: By metric; a metric that it lacks is missing.
+        untested: Why it is compared with nobody, "" where it is.
+        point: Its mean cost, and all its metrics.
+    """
+
+    label: str
+    method: str
+    studied: bool
+    seeds: tuple[int, ...]
+    language_model: str
+    measured: dict[str, Measured]
+    untested: str
+    point: Point
+
+
+@dataclass(frozen=True)
+class Results:
+    """A table of results.
+
+    Attributes:
+        metrics: The columns, the first metric first.
+        first: The metric that the tests are about; "" where the plan names none.
+        rows: Best first on it.
+        groups: Metrics of groups of users, where there are.
+        one_seed: Whether nobody has more than one seed.
+    """
+
+    metrics: tuple[str, ...]
+    first: str
+    rows: tuple[Result, ...]
+    groups: tuple[str, ...]
+    one_seed: bool
+
+
+def results_of(contest: Contest, plan: Plan, primary: Sequence[Primary]) -> Results:
+    """The table of a contest.
+
+    Args:
+        contest: Who was asked.
+        plan: Says the first metric.
+        primary: All primary tests; those of this contest mark its lines.
+    """
+    marks = {
+        test.comparison.second: MARKS[test.comparison.verdict]
+        for test in primary
+        if test.group is contest.tested and test.comparison.first == contest.studied
+    }
+    named_metrics = contest.group.metrics()
+    first = plan.metrics.get(contest.record.task.name, "")
+    metrics = [first] if first in named_metrics else []
+    metrics += [metric for metric in named_metrics if metric != first]
+    rows = [
+        _result(own, first, marks.get(own.label, ""), contest) for own in contest.group.contestants
+    ]
+    by = metrics[0] if metrics else ""
+    rows.sort(key=lambda row: -row.measured[by].value if by in row.measured else float("inf"))
+    groups = dict.fromkeys(
+        name for own in rows for name in own.measured if "/" in name and name.startswith(by)
+    )
+    return Results(
+        metrics=tuple(metrics),
+        first=first if first in metrics else "",
+        rows=tuple(rows),
+        groups=tuple(groups),
+        one_seed=all(len(row.seeds) == 1 for row in rows),
+    )
+
+
+def _result(own: Contestant, first: str, mark: str, contest: Contest) -> Result:
+    (point,) = points_of(own.rows)
+    measured = {
+        metric: Measured(
+            metric, estimate.value, estimate.low, estimate.high, own.of_seeds(metric),
+            mark if metric == first else "",
+        )
+        for metric, estimate in point.metrics.items()
+        if metric != NLL
+    }  # fmt: skip
+    return Result(
+        label=own.label,
+        method=own.method,
+        studied=own.label == contest.studied,
+        seeds=own.seeds,
+        language_model=named(language_models(own.records)),
+        measured=measured,
+        untested=contest.untested.get(own.label, ""),
+        point=point,
+    )
+
+
+@dataclass(frozen=True)
+class PrimaryTest:
+    """A line of the table of primary tests.
+
+    Attributes:
+        where: What was asked.
+        dataset: On which data.
+        split: With which split.
+        task: Of which task.
+        method: The baseline's.
+        comparison: The test, corrected.
+        language_model: Behind the studied method, in a phrase.
+        mark: Of the verdict.
+    """
+
+    where: str
+    dataset: str
+    split: str
+    task: str
+    method: str
+    comparison: Comparison
+    language_model: str
+    mark: str
+
+    @property
+    def difference(self) -> Estimate:
+        """First minus second."""
+        return self.comparison.difference
+
+
+def primary_table(primary: Sequence[Primary], contests: Sequence[Contest]) -> list[PrimaryTest]:
+    """All primary tests, in the order of the contests."""
+    lines = []
+    for contest in contests:
+        for test in primary:
+            if test.group is not contest.tested:
+                continue
+            record, comparison = contest.record, test.comparison
+            lines.append(
+                PrimaryTest(
+                    where=contest.title,
+                    dataset=record.dataset.name,
+                    split=record.protocol.split,
+                    task=record.task.name,
+                    method=test.group[comparison.second].method,
+                    comparison=comparison,
+                    language_model=named(language_models(test.group[comparison.first].records)),
+                    mark=MARKS[comparison.verdict],
+                )
+            )
+    return lines

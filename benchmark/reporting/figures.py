@@ -1,0 +1,132 @@
+"""Draws the figures of a report, from its facts alone. Free of torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.differences import Estimate
+from benchmark.plot_style import save
+from benchmark.plots import draw_time, shown_metrics, title_of
+from benchmark.plots_ablation import draw_ablation
+from benchmark.plots_report import Dot, draw_results
+from benchmark.plots_sweep import draw_sweep
+from benchmark.provenance import differences_in_code
+from benchmark.reporting.figure import Figure
+from benchmark.reporting.language_model import named
+from benchmark.reporting.reading import records_of
+from benchmark.summary import learning_curves, summarise
+from benchmark.sweep_lines import About
+
+if TYPE_CHECKING:
+    from benchmark.reporting.facts import Report, Section
+    from benchmark.reporting.facts_ablation import Ablation
+    from benchmark.reporting.facts_sweeps import Sweep
+
+FOLDER = "figures"
+
+
+def with_figures(report: Report, folder: Path) -> Report:
+    """The report with its figures drawn.
+
+    Args:
+        report: All facts.
+        folder: Where the files go; the report will find them in `FOLDER` beside itself.
+    """
+    taken: set[str] = set()
+    sections = [
+        replace(own, figures=tuple(_of_section(own, folder, taken))) for own in report.sections
+    ]
+    return replace(
+        report,
+        sections=tuple(sections),
+        sweeps=tuple(replace(own, figures=_of_sweep(own, folder, taken)) for own in report.sweeps),
+        ablations=tuple(
+            replace(own, figures=_of_ablation(own, folder, taken)) for own in report.ablations
+        ),
+    )
+
+
+def _of_section(section: Section, folder: Path, taken: set[str]) -> Iterator[Figure]:
+    results = section.results
+    if not results.metrics:
+        return
+    metric = results.metrics[0]
+    name = _free("-".join(section.title.split(", ")), taken)
+    about = f"{section.title}; {section.users:,} users; {section.language_model}"
+    dots = [
+        Dot(row.label, Estimate(own.value, own.low, own.high), own.seeds, row.studied)
+        for row in results.rows
+        if (own := row.measured.get(metric)) is not None
+    ]
+    below = about.removeprefix(f"{section.task} on {section.dataset}, ")
+    title = f"{metric} of {section.task} on {section.dataset}"
+    figure = draw_results(dots, metric, title, below)
+    yield _saved(save(figure, folder / f"{name}-results"), f"{metric}: {about}")
+    rows = [row for own in section.contest.group.contestants for row in own.rows]
+    summary = summarise(rows)
+    if len(dots) > 1 and shown_metrics(summary):
+        figure = draw_time(summary, learning_curves(rows), f"{title_of(rows)}\n{_cut(section)}")
+        words = f"quality against seconds of training: {about}"
+        yield _saved(save(figure, folder / f"{name}-time"), words)
+
+
+def _cut(section: Section) -> str:
+    """The language model, for a line of a figure."""
+    models = section.contest.language_models
+    return "\n".join(own.phrase for own in models) or named(())
+
+
+def _of_sweep(sweep: Sweep, folder: Path, taken: set[str]) -> tuple[Figure, ...]:
+    model = named(sweep.language_models)
+    metrics = [sweep.metric] if sweep.metric else []
+    known = dict.fromkeys(name for point in sweep.points for name in point.metrics)
+    metrics += [name for name in known if name.startswith("recall@") and "/" not in name][-1:]
+    records = records_of(sweep.rows)
+    about = About(
+        task=sweep.task,
+        dataset=sweep.dataset,
+        metrics=tuple(dict.fromkeys(metrics)),
+        measured=f"{sweep.title}; {model}",
+        note=differences_in_code(records),
+        other=sweep.axes[1] if len(sweep.axes) > 1 else "",
+        name=_free(f"sweep-{sweep.title}", taken),
+    )
+    files = draw_sweep(sweep.points, sweep.axes[0], folder, about)
+    kinds = [file for file in files if file.suffix == ".png"]
+    return tuple(
+        _saved([file], f"{file.stem.rpartition('-')[2]}, {sweep.title}; {model}") for file in kinds
+    )
+
+
+def _of_ablation(ablation: Ablation, folder: Path, taken: set[str]) -> tuple[Figure, ...]:
+    order: dict[str, list[str]] = {axis: [] for axis in ablation.axes}
+    for outcome in ablation.outcomes:
+        for axis, value in outcome.axes.items():
+            if value not in order[axis]:
+                order[axis].append(value)
+    model = named(ablation.language_models)
+    own = folder / _free(f"ablation-{ablation.title}", taken)
+    files = draw_ablation(ablation.outcomes, order, ablation.metric, own, {"language model": model})
+    moved = [file.replace(own.with_name(f"{own.name}{file.suffix}")) for file in files]
+    own.rmdir()
+    return (_saved(moved, f"{ablation.title}; {model}"),)
+
+
+def _saved(files: Sequence[Path], words: str) -> Figure:
+    (image,) = (file for file in files if file.suffix == ".png")
+    return Figure(f"{FOLDER}/{image.name}", words)
+
+
+def _free(text: str, taken: set[str]) -> str:
+    """A file's name for a text, with a number where it is taken."""
+    base = re.sub(r"[^\w.-]+", "-", text).strip("-")
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken.add(name)
+    return name
