@@ -200,7 +200,6 @@ def _mean_of(summary: pd.DataFrame) -> str:
 
 
 def title_of(rows: Sequence[Row]) -> str:
-    """What was asked, on a line of its own, and under which budget."""
     """What rows of one group have in common: a title, and a line below it."""
     record = rows[0].record
     assert record is not None
