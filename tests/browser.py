@@ -65,8 +65,9 @@ class Browser:
             tab.call(f"{domain}.enable")
         tab.resize(width, height)
         tab.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        tab.call("Page.navigate", url=page.as_uri())
-        self.wait_for("Page.loadEventFired", tab.session)
+        tab.call("Page.setLifecycleEventsEnabled", enabled=True)
+        loader = tab.call("Page.navigate", url=page.as_uri())["loaderId"]
+        self.wait_for_load(tab.session, loader)
         return tab
 
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
@@ -85,11 +86,16 @@ class Browser:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def wait_for(self, event: str, session: str) -> None:
-        """Waits until a tab has told of an event, or returns if it has."""
+    def wait_for_load(self, session: str, loader: str) -> None:
+        """Waits until a navigation has loaded all there is to it."""
         deadline = time.monotonic() + _SECONDS
-        while not any(e["method"] == event and e["sessionId"] == session
-                      for e in self.events if "sessionId" in e):  # fmt: skip
+        loaded = {"loaderId": loader, "name": "load"}
+        while not any(
+            event.get("sessionId") == session
+            and event["method"] == "Page.lifecycleEvent"
+            and loaded.items() <= event["params"].items()
+            for event in self.events
+        ):
             self._next(deadline)
 
     def _next(self, deadline: float) -> dict[str, Any]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from markdown_it.token import Token
 
 from benchmark.reporting.cell_values import is_missing, sort_value
+
+_LOOSE_SPACE = re.compile(r" (?![\[(])")
+"""Where a cell of numbers must not be broken: it may be before its interval."""
+
+_PROSE = 40
+"""Letters from which on a cell is not made narrow."""
 
 
 @dataclass
@@ -78,6 +85,8 @@ def _region(table: _Table, identity: str, name: str) -> list[Token]:
     head, *body = table.rows
     for cell in (cell for row in table.rows for cell in row):
         _class_for_style(cell)
+        if len(cell.text) > _PROSE:
+            cell.opening.attrs.setdefault("class", "prose")
     for cell, column in zip(head, zip(*body, strict=True), strict=False):
         if _has_values(column):
             for other in (cell, *column):
@@ -132,4 +141,6 @@ def _has_values(column: Sequence[_Cell]) -> bool:
         return False
     for cell, value in values:
         cell.opening.attrSet("data-value", repr(value))
+        for child in cell.inline.children or []:
+            child.content = _LOOSE_SPACE.sub("\u00a0", child.content)
     return True

@@ -96,6 +96,12 @@ def test_a_table_has_headers_a_name_and_values_to_sort_by(page):
     assert not [own for _, own in tree.elements if "style" in own]
 
 
+def test_a_cell_of_numbers_is_broken_before_its_interval_alone(page):
+    cells = page(TABLE).text("td")
+    assert ".213 [.189,\u00a0.239]" in cells
+    assert "better" in cells
+
+
 def test_a_table_of_facts_has_no_empty_head(page):
     tree = page("| | |\n|---|---|\n| users | 943 |\n| source | x |\n")
     assert not tree.all("thead")

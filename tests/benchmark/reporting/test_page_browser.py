@@ -147,6 +147,16 @@ def test_paper_shows_the_report_alone(tab):
     assert tab.run(style.format("body", "backgroundColor")) == "rgb(255, 255, 255)"
 
 
+def test_a_wide_table_fits_on_paper(browser, tmp_path):
+    wide = "| " + " | ".join(f"metric_{n}" for n in range(14)) + " |\n|" + "---|" * 14
+    wide += ("\n| `a_long_name_of_a_method` " + "| .213 [.189, .239] " * 13 + "|") * 3
+    path = tmp_path / "wide.html"
+    path.write_text(make_page(f"# Wide\n\n{wide}\n", title="Wide", folder=tmp_path))
+    tab = browser.open(path, width=720)
+    tab.look(medium="print")
+    assert tab.run("document.querySelector('table').getBoundingClientRect().right <= innerWidth")
+
+
 def test_readers_get_the_colours_and_the_rest_they_ask_for(tab):
     background = "getComputedStyle(document.body).backgroundColor"
     light = tab.run(background)
