@@ -55,8 +55,11 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         metrics = shown_metrics(summary)
         if metrics:
             files += save(draw_bars(summary, title_of(members)), folder / f"{name}-bars")
-            curves = learning_curves(members)
-            files += save(draw_time(summary, curves, title_of(members)), folder / f"{name}-time")
+        # What training an imported model took is not known: it has no place on that axis.
+        timed = [row for row in members if row.record and row.record.imported is None]
+        if metrics and timed:
+            figure = draw_time(summarise(timed), learning_curves(timed), title_of(members))
+            files += save(figure, folder / f"{name}-time")
     return files
 
 

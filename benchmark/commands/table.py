@@ -132,7 +132,7 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
         interval = record.intervals.get(metric)
         below = "" if interval is None else "\n" + "-".join(map(_short, interval))
         cells.append(f"{record.metrics[metric]:.3f}{below}")
-    return [*cells, f"{record.fit.seconds:.1f}"]
+    return [*cells, f"{record.fit.seconds:.1f}" if record.imported is None else "-"]
 
 
 def _short(share: float) -> str:

@@ -82,6 +82,8 @@ def reopen(
     """
     path = find_record(run)
     record = results.read_record(path)
+    if record.imported is not None:
+        raise UserError(f"{path} was imported: there is no model here to ask anything")
     llm_name, llm_facts = _language_model(record, llm, path)
     config = _config(record, tables, llm_name, threads)
     layers = configs.read_layers(config, tables)

@@ -177,7 +177,8 @@ def test_the_version_is_said(bench):
     "arguments",
     [
         ["--help"], ["--version"], ["run", "--help"], ["list", "methods"], ["list", "datasets"],
-        ["list", "metrics"], ["list", "tasks"],
+        ["list", "metrics"], ["list", "tasks"], ["import", "--help"], ["verify", "--help"],
+        ["publish", "--help"], ["data", "export", "--help"],
     ],
 )  # fmt: skip
 def test_help_and_lists_import_nothing_heavy(arguments):

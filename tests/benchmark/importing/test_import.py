@@ -90,6 +90,21 @@ def test_an_imported_row_stands_beside_the_methods(call: Import, target_hash: st
     assert schemas[0] == schemas[1]
     assert main(["verify", "runs"]) == 0
     assert main(["plot", "runs"]) == 0
+    assert len(list(Path("runs/plots").glob("*-time.png"))) == 1
+
+
+def test_what_is_not_known_of_an_imported_model_is_not_shown(
+    call: Import, frame: pl.DataFrame, target_hash: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(frame, target_hash)
+    _, out, _ = call(*IMPORT, "--name", "gru4rec")
+    assert "- unknown: imported" in " ".join(out.split())
+    assert main(["plot", "runs"]) == 0
+    assert {path.stem.rpartition("-")[2] for path in Path("runs/plots").iterdir()} == {"bars"}
+    (path,) = Path("runs").rglob("record.json")
+    capsys.readouterr()
+    assert main(["probe", str(path)]) == 2
+    assert "was imported" in capsys.readouterr().err
 
 
 def test_it_is_imported_once_unless_forced_or_changed(
