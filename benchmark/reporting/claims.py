@@ -22,7 +22,6 @@ from benchmark.reporting.facts_claims import (
 from benchmark.reporting.facts_conclusions import Conclusion
 from benchmark.reporting.facts_results import PrimaryTest
 from benchmark.reporting.facts_sweeps import Sweep
-from benchmark.reporting.language_model import named
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -88,7 +87,7 @@ def _evidence(own: Statement, findings: Findings) -> Iterator[Evidence]:
         for test in findings.primary:
             of_task = own.task in ("", test.task)
             if of_task and (own.test == "baselines" or test.method in findings.prompts):
-                yield evidence_of(test.comparison, own.expect, test.where, test.language_model)
+                yield evidence_of(test.comparison, own.expect, test.where, test.language_models)
         if own.test == "baselines":
             yield from _untested(own, findings)
         return
@@ -122,7 +121,7 @@ def _untested(own: Statement, findings: Findings) -> Iterator[Evidence]:
                 MISSING,
                 first=one.measured.value,
                 why=one.untested,
-                language_model=one.language_model,
+                language_models=one.language_models,
             )
 
 
@@ -149,7 +148,7 @@ def _of_ablations(own: Statement, findings: Findings) -> Iterator[Evidence]:
                 second=None if second is None else second.value,
                 difference=difference,
                 why="" if difference else "no examples of the same users beside both records",
-                language_model=named(ablation.language_models),
+                language_models=ablation.language_models,
             )
 
 

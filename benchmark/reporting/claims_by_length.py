@@ -22,7 +22,6 @@ from benchmark.reporting.facts_claims import (
     outcome_of,
 )
 from benchmark.reporting.facts_sweeps import LENGTH, Sweep
-from benchmark.reporting.language_model import named
 from benchmark.sweep_points import Point
 
 _NO_VALUES = "a record has no value of it for each user"
@@ -66,7 +65,7 @@ class Lengths:
             return self.missing(f"{first.label} against {second.label}", str(error))
         if found is None:
             return self.missing(f"{first.label} against {second.label}", _NO_VALUES)
-        return evidence_of(found, expected, self.sweep.title, named(self.sweep.language_models))
+        return evidence_of(found, expected, self.sweep.title, self.sweep.language_models)
 
     def missing(self, compared: str, why: str) -> Evidence:
         """That nothing can be said."""
@@ -135,7 +134,7 @@ def advantage_by_length(own: Lengths, expected: str) -> Iterator[Evidence]:
             float(at_long.mean()),
             float(at_short.mean()),
             difference,
-            language_model=named(own.sweep.language_models),
+            language_models=own.sweep.language_models,
         )
 
 
@@ -169,5 +168,12 @@ def _counted(
 ) -> Evidence:
     """Counts have no uncertainty: a claim about them holds or does not."""
     outcome = CONFIRMED if so else CONTRADICTED
-    model = named(own.sweep.language_models)
-    return Evidence(own.sweep.title, compared, what, outcome, first, second, language_model=model)
+    return Evidence(
+        own.sweep.title,
+        compared,
+        what,
+        outcome,
+        first,
+        second,
+        language_models=own.sweep.language_models,
+    )

@@ -21,12 +21,20 @@ from benchmark.reporting.facts_claims import Claim
 from benchmark.reporting.facts_conclusions import Conclusion, conclusion_of
 from benchmark.reporting.facts_data import Data, Protocol, count_of, data_of, protocols_of
 from benchmark.reporting.facts_matrix import Matrix, matrix_of
-from benchmark.reporting.facts_methods import CostFacts, MethodFacts, costs_of, methods_of
+from benchmark.reporting.facts_methods import (
+    CostFacts,
+    MethodFacts,
+    Summary,
+    costs_of,
+    methods_of,
+    summaries_of,
+)
 from benchmark.reporting.facts_missing import Known, Missing, missing_of
 from benchmark.reporting.facts_results import (
     MARKS,
-    PrimaryTest,
+    Family,
     Results,
+    families_of,
     primary_table,
     results_of,
 )
@@ -146,8 +154,9 @@ class Report:
     conclusions: tuple[Conclusion, ...]
     data: tuple[Data, ...]
     protocols: tuple[Protocol, ...]
+    methods: tuple[Summary, ...]
     sections: tuple[Section, ...]
-    primary: tuple[PrimaryTest, ...]
+    families: tuple[Family, ...]
     sweeps: tuple[Sweep, ...]
     ablations: tuple[Ablation, ...]
     claims: tuple[Claim, ...]
@@ -196,8 +205,9 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         conclusions=conclusions,
         data=data_of(records),
         protocols=protocols_of(records),
+        methods=summaries_of((record.method.name for record in records), tables),
         sections=sections,
-        primary=primary,
+        families=families_of(primary),
         sweeps=sweeps,
         ablations=ablations,
         claims=hold_claims(study, findings),
@@ -243,7 +253,7 @@ def _section(
         preset=record.preset,
         seen=record.protocol.seen,
         users=record.examples,
-        methods=methods_of(results.rows, tables),
+        methods=methods_of(results.rows),
         results=results,
         matrix=matrix_of(contest, results.first, margin) if results.first else None,
         slices=tuple(slice_tables(contest, results.first)),

@@ -10,7 +10,7 @@ from benchmark.ablation import Axis
 from benchmark.differences import Estimate, Outcome, compare
 from benchmark.evidence.family import Plan
 from benchmark.reporting.figure import Figure
-from benchmark.reporting.language_model import LanguageModel, language_models
+from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, records_of
 from benchmark.results import Row, RunRecord, comparison_group
 from benchmark.settings import flatten
@@ -84,6 +84,11 @@ class Ablation:
             f"{' by '.join(self.axes)} of {self.method}: {self.task} on {self.dataset}, split "
             f"{self.split}, {self.part} targets, preset {self.preset}"
         )
+
+    @property
+    def language_model(self) -> str:
+        """Behind the variants, in a phrase."""
+        return named(self.language_models)
 
     @property
     def paired(self) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
+from benchmark.reporting.language_model import LanguageModel, named
 
 CONFIRMED, CONTRADICTED, MISSING = "confirmed", "contradicted", "missing"
 _CONFIRMING = {"better": {BETTER}, "worse": {WORSE}, "not_worse": {BETTER, EQUIVALENT}}
@@ -32,7 +33,7 @@ class Evidence:
         difference: First minus second; None where it is not known.
         p: Of the test, corrected where it is primary; None where there is none.
         why: Why it is missing, "" where it is not.
-        language_model: Behind it, in a phrase.
+        language_models: Behind it.
     """
 
     where: str
@@ -44,7 +45,7 @@ class Evidence:
     difference: Estimate | None = None
     p: float | None = None
     why: str = ""
-    language_model: str = ""
+    language_models: tuple[LanguageModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Claim:
         if CONTRADICTED in found:
             return CONTRADICTED
         return CONFIRMED if found == {CONFIRMED} else UNDECIDED
+
+    @property
+    def language_model(self) -> str:
+        """All behind the evidence, in a phrase."""
+        return named(dict.fromkeys(m for own in self.evidence for m in own.language_models))
 
     def count(self, outcome: str) -> int:
         """How many comparisons came out so."""
@@ -117,7 +123,9 @@ def by_interval(difference: Estimate, margin: float) -> str:
     return EQUIVALENT if within else UNDECIDED
 
 
-def evidence_of(comparison: Comparison, expected: str, where: str, language_model: str) -> Evidence:
+def evidence_of(
+    comparison: Comparison, expected: str, where: str, models: tuple[LanguageModel, ...]
+) -> Evidence:
     """A test of two methods as evidence."""
     return Evidence(
         where=where,
@@ -128,7 +136,7 @@ def evidence_of(comparison: Comparison, expected: str, where: str, language_mode
         second=comparison.second_mean,
         difference=comparison.difference,
         p=comparison.p if comparison.p_corrected is None else comparison.p_corrected,
-        language_model=language_model,
+        language_models=models,
     )
 
 

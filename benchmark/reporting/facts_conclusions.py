@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_results import Measured, PrimaryTest, Results
+from benchmark.reporting.language_model import LanguageModel, named
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Conclusion:
         split: With which split.
         task: Which task.
         method: The studied contestant.
-        language_model: Behind it, in a phrase.
+        language_models: Behind it.
         measured: What it reaches on the first metric.
         place: Its place among all contestants by that value, 1 = best.
         of: How many there are.
@@ -37,7 +38,7 @@ class Conclusion:
     split: str
     task: str
     method: str
-    language_model: str
+    language_models: tuple[LanguageModel, ...]
     measured: Measured
     place: int
     of: int
@@ -47,6 +48,11 @@ class Conclusion:
     undecided: tuple[Comparison, ...]
     untested: str
     warning: str
+
+    @property
+    def language_model(self) -> str:
+        """What it is and what it was pretrained on."""
+        return named(self.language_models)
 
 
 def conclusion_of(
@@ -76,7 +82,7 @@ def conclusion_of(
         split=record.protocol.split,
         task=record.task.name,
         method=own.label,
-        language_model=own.language_model,
+        language_models=own.language_models,
         measured=measured,
         place=1 + sum(value > measured.value for value in ranked),
         of=len(ranked),

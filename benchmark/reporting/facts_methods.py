@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.reporting.facts_results import Result
+from benchmark.reporting.language_model import language_models
 from benchmark.results import RunRecord
 
 if TYPE_CHECKING:
@@ -16,31 +17,37 @@ _MEGA, _TERA = 1e6, 1e12
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a method is, as the table of methods says it; "" where it is not there."""
+
+    method: str
+    summary: str
+
+
+@dataclass(frozen=True)
 class MethodFacts:
     """A contestant as it was set and fitted; parameters and budget are those of its first seed.
 
     Attributes:
         label: The contestant.
-        summary: What the method is, as the table of methods says it; "" where it is not there.
         studied: Whether the study is about it.
         history: Most events that it reads; None = all, or it does not say.
         parameters: All that it has.
         trained: Those that the last stage trains.
         budget: What was spent, in a phrase.
         changes: What somebody set of it.
-        language_model: Behind it.
+        reads_text: Whether a language model is part of it.
         notes: What fitting had to say.
     """
 
     label: str
-    summary: str
     studied: bool
     history: int | None
     parameters: int
     trained: int
     budget: str
     changes: str
-    language_model: str
+    reads_text: bool
     notes: tuple[str, ...]
 
 
@@ -50,10 +57,11 @@ class CostFacts:
 
     Attributes:
         label: The contestant.
+        reads_text: Whether there is a language model that could read tokens.
         training_seconds: Of all stages; those from the cache count as when they were made.
         training_teraflops: Of all stages.
         evaluation_seconds: Of all answers.
-        tokens: That the language model reads of a question; None also where there is none.
+        tokens: That the language model reads of a question.
         question_megaflops: To read a question, encoder included.
         answer_megaflops: Of a whole answer.
         latency_seconds: Median of an answer to one user.
@@ -65,6 +73,7 @@ class CostFacts:
     """
 
     label: str
+    reads_text: bool
     training_seconds: float
     training_teraflops: float | None
     evaluation_seconds: float
@@ -79,24 +88,32 @@ class CostFacts:
     failed: str
 
 
-def methods_of(results: Sequence[Result], tables: Tables) -> tuple[MethodFacts, ...]:
+def summaries_of(names: Iterable[str], tables: Tables) -> tuple[Summary, ...]:
+    """What some methods are, each once, in the order of the tables."""
+    there = set(names)
+    known = [
+        Summary(name, tables.methods[name].summary) for name in tables.methods if name in there
+    ]
+    others = sorted(there - {own.method for own in known})
+    return (*known, *(Summary(name, "") for name in others))
+
+
+def methods_of(results: Sequence[Result]) -> tuple[MethodFacts, ...]:
     """Lines of the table of methods, in the order of the results."""
-    return tuple(_method(own, tables) for own in results)
+    return tuple(_method(own) for own in results)
 
 
-def _method(own: Result, tables: Tables) -> MethodFacts:
+def _method(own: Result) -> MethodFacts:
     record = _records(own)[0]
-    known = own.method in tables.methods
     return MethodFacts(
         label=own.label,
-        summary=tables.methods[own.method].summary if known else "",
         studied=own.studied,
         history=record.protocol.history_length,
         parameters=record.fit.parameters,
         trained=record.fit.trained_parameters,
         budget=str(record.budget.get("text", "")),
         changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
-        language_model=own.language_model,
+        reads_text=bool(language_models(_records(own))),
         notes=tuple(dict.fromkeys(note for one in _records(own) for note in one.fit.notes)),
     )
 
@@ -110,6 +127,7 @@ def _cost(own: Result) -> CostFacts:
     records, cost = _records(own), own.point.cost
     return CostFacts(
         label=own.label,
+        reads_text=bool(language_models(records)),
         training_seconds=_mean([record.fit.seconds for record in records]),
         # Schemas that did not count arithmetic have 0 for it.
         training_teraflops=_scaled(cost.training_flops or None, _TERA),
@@ -124,11 +142,6 @@ def _cost(own: Result) -> CostFacts:
         peak_memory_bytes=_mean([record.peak_memory_bytes for record in records]),
         failed=cost.failed,
     )
-
-
-def measured(costs: Sequence[CostFacts]) -> bool:
-    """Whether the cost of some answer was measured at all."""
-    return any(own.answer_megaflops is not None or own.latency_seconds for own in costs)
 
 
 def _records(own: Result) -> list[RunRecord]:

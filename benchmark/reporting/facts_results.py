@@ -10,7 +10,7 @@ from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE,
 from benchmark.evidence.contestants import NLL, Contestant
 from benchmark.evidence.family import Plan, Primary
 from benchmark.reporting.contests import Contest
-from benchmark.reporting.language_model import language_models, named
+from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.sweep_points import Point, points_of
 
 MARKS: Mapping[str, str] = {BETTER: "▲", WORSE: "▼", EQUIVALENT: "≈", UNDECIDED: "?"}
@@ -57,7 +57,7 @@ class Result:
         method: Its method.
         studied: Whether the study is about it.
         seeds: Which have finished.
-        language_model: Behind it, in a phrase.
+        language_models: Behind it.
         measured: By metric; a metric that it lacks is missing.
         untested: Why it is compared with nobody, "" where it is.
         point: Its mean cost, and all its metrics.
@@ -67,7 +67,7 @@ class Result:
     method: str
     studied: bool
     seeds: tuple[int, ...]
-    language_model: str
+    language_models: tuple[LanguageModel, ...]
     measured: dict[str, Measured]
     untested: str
     point: Point
@@ -141,7 +141,7 @@ def _result(own: Contestant, first: str, mark: str, contest: Contest) -> Result:
         method=own.method,
         studied=own.label == contest.studied,
         seeds=own.seeds,
-        language_model=named(language_models(own.records)),
+        language_models=language_models(own.records),
         measured=measured,
         untested=contest.untested.get(own.label, ""),
         point=point,
@@ -155,21 +155,23 @@ class PrimaryTest:
     Attributes:
         where: What was asked.
         dataset: On which data.
+        fingerprint: Of the data.
         split: With which split.
         task: Of which task.
         method: The baseline's.
         comparison: The test, corrected.
-        language_model: Behind the studied method, in a phrase.
+        language_models: Behind the studied method.
         mark: Of the verdict.
     """
 
     where: str
     dataset: str
+    fingerprint: str
     split: str
     task: str
     method: str
     comparison: Comparison
-    language_model: str
+    language_models: tuple[LanguageModel, ...]
     mark: str
 
     @property
@@ -190,12 +192,45 @@ def primary_table(primary: Sequence[Primary], contests: Sequence[Contest]) -> li
                 PrimaryTest(
                     where=contest.title,
                     dataset=record.dataset.name,
+                    fingerprint=record.dataset.fingerprint,
                     split=record.protocol.split,
                     task=record.task.name,
                     method=test.group[comparison.second].method,
                     comparison=comparison,
-                    language_model=named(language_models(test.group[comparison.first].records)),
+                    language_models=language_models(test.group[comparison.first].records),
                     mark=MARKS[comparison.verdict],
                 )
             )
     return lines
+
+
+@dataclass(frozen=True)
+class Family:
+    """The tests that are corrected together, those of one data set.
+
+    Attributes:
+        dataset: Its name.
+        fingerprint: What tells it from another of that name.
+        language_model: Behind the studied method, in a phrase.
+        tests: In the order of the contests.
+    """
+
+    dataset: str
+    fingerprint: str
+    language_model: str
+    tests: tuple[PrimaryTest, ...]
+
+
+def families_of(tests: Sequence[PrimaryTest]) -> tuple[Family, ...]:
+    """Primary tests by data set."""
+    found: dict[tuple[str, str], list[PrimaryTest]] = {}
+    for test in tests:
+        found.setdefault((test.dataset, test.fingerprint), []).append(test)
+    return tuple(
+        Family(
+            *key,
+            named(dict.fromkeys(m for own in members for m in own.language_models)),
+            tuple(members),
+        )
+        for key, members in found.items()
+    )

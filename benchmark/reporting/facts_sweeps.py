@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmark.differences import Estimate
 from benchmark.evidence.family import Plan
 from benchmark.reporting.figure import Figure
-from benchmark.reporting.language_model import LanguageModel, language_models
+from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import records_of
 from benchmark.results import Row, comparison_group
 from benchmark.sweep_points import Point, points_of
@@ -23,6 +23,7 @@ class SweepLine:
 
     Attributes:
         method: Its name.
+        reads_text: Whether there is a language model that could read tokens.
         place: Axis and value, in a phrase.
         seeds: How many.
         estimate: Of the first metric; None where it was not measured.
@@ -34,6 +35,7 @@ class SweepLine:
     """
 
     method: str
+    reads_text: bool
     place: str
     seeds: int
     estimate: Estimate | None
@@ -81,6 +83,11 @@ class Sweep:
             f"{' by '.join(self.axes)}: {self.task} on {self.dataset}, split {self.split}, "
             f"{self.part} targets, preset {self.preset}"
         )
+
+    @property
+    def language_model(self) -> str:
+        """Behind the methods, in a phrase."""
+        return named(self.language_models)
 
     @property
     def rows(self) -> list[Row]:
@@ -142,6 +149,7 @@ def _line(point: Point, metric: str) -> SweepLine:
     cost = point.cost
     return SweepLine(
         method=point.method,
+        reads_text=bool(language_models(records_of(point.rows))),
         place=", ".join(f"{name} {value:g}" for name, value in point.axes.items()) or "any",
         seeds=len(records_of(point.rows)),
         estimate=point.metrics.get(metric),

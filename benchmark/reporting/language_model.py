@@ -50,7 +50,7 @@ def language_model_of(record: RunRecord) -> LanguageModel | None:
     if isinstance(settings, dict) and {"layers", "width"} <= settings.keys():
         several = "" if settings["layers"] == 1 else "s"
         shape = f" ({settings['layers']} layer{several} of width {settings['width']})"
-    return LanguageModel(f"embedded language model{shape}", record.dataset.name)
+    return LanguageModel(f"the embedded language model{shape}", record.dataset.name)
 
 
 def language_models(records: Iterable[RunRecord]) -> tuple[LanguageModel, ...]:
