@@ -174,11 +174,11 @@ def _means(rows: Sequence[Row]) -> dict[str, Estimate]:
             low, high = bootstrap_interval(values.to_numpy())
             found[metric] = Estimate(float(values.mean()), low, high)
         elif metric != NLL:
-            found[metric] = _stated([row.record for row in finished if row.record], metric)
+            found[metric] = stated([row.record for row in finished if row.record], metric)
     return found
 
 
-def _stated(records: Sequence[RunRecord], metric: str) -> Estimate:
+def stated(records: Sequence[RunRecord], metric: str) -> Estimate:
     """The mean of what records say, where their examples are of no use."""
     lines = []
     for record in records:

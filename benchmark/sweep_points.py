@@ -70,14 +70,14 @@ def _point(rows: Sequence[Row]) -> Point:
     return Point(
         method=first.method,
         axes=first.axes,
-        cost=_mean([record.cost for record in records]),
+        cost=mean_cost([record.cost for record in records]),
         metrics=outcome.metrics,
         curve=learning_curve(records[0]),
         rows=tuple(rows),
     )
 
 
-def _mean(costs: Sequence[Cost]) -> Cost:
+def mean_cost(costs: Sequence[Cost]) -> Cost:
     """The mean of what all of some costs have measured, and the most of what is a maximum.
 
     Counts (users, runs), the batch and the bills are those of the first.

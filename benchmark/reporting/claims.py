@@ -77,7 +77,8 @@ def hold_claims(study: Study, findings: Findings) -> tuple[Claim, ...]:
     for name, own in study.claims.items():
         evidence = tuple(_evidence(own, findings))
         lacking = "" if evidence else _command(own)
-        claims.append(Claim(name, own.statement, _RULES[own.test], evidence, lacking))
+        statement = own.statement.format(studied=findings.plan.studied)
+        claims.append(Claim(name, statement, _RULES[own.test], evidence, lacking))
     return in_order(claims)
 
 

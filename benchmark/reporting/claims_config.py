@@ -30,7 +30,7 @@ class _Part(BaseModel):
 class Statement(_Part):
     """One claim."""
 
-    statement: str = Field(description="what is claimed, of the studied method as 'it'")
+    statement: str = Field(description="what is claimed, {studied} being the method")
     test: Test = Field(description="what is looked at")
     expect: Expected = Field("better", description="which verdict on the first confirms it")
     task: str = Field("", description="of which task; all if absent")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from benchmark.reporting.facts_results import Result
 from benchmark.reporting.language_model import language_models
-from benchmark.results import RunRecord
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -104,7 +103,7 @@ def methods_of(results: Sequence[Result]) -> tuple[MethodFacts, ...]:
 
 
 def _method(own: Result) -> MethodFacts:
-    record = _records(own)[0]
+    record = own.records[0]
     return MethodFacts(
         label=own.label,
         studied=own.studied,
@@ -113,8 +112,8 @@ def _method(own: Result) -> MethodFacts:
         trained=record.fit.trained_parameters,
         budget=str(record.budget.get("text", "")),
         changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
-        reads_text=bool(language_models(_records(own))),
-        notes=tuple(dict.fromkeys(note for one in _records(own) for note in one.fit.notes)),
+        reads_text=bool(language_models(own.records)),
+        notes=tuple(dict.fromkeys(note for one in own.records for note in one.fit.notes)),
     )
 
 
@@ -124,7 +123,7 @@ def costs_of(results: Sequence[Result]) -> tuple[CostFacts, ...]:
 
 
 def _cost(own: Result) -> CostFacts:
-    records, cost = _records(own), own.point.cost
+    records, cost = own.records, own.cost
     return CostFacts(
         label=own.label,
         reads_text=bool(language_models(records)),
@@ -142,10 +141,6 @@ def _cost(own: Result) -> CostFacts:
         peak_memory_bytes=_mean([record.peak_memory_bytes for record in records]),
         failed=cost.failed,
     )
-
-
-def _records(own: Result) -> list[RunRecord]:
-    return [row.record for row in own.point.rows if row.record is not None]
 
 
 def _mean(values: Sequence[float]) -> float:

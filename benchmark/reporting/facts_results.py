@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.differences import Estimate
+from benchmark.cost.facts import Cost
+from benchmark.differences import Estimate, stated
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
-from benchmark.evidence.contestants import NLL, Contestant
+from benchmark.evidence.contestants import Contestant
 from benchmark.evidence.family import Plan, Primary
+from benchmark.metrics.significance import bootstrap_interval
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.language_model import LanguageModel, language_models, named
-from benchmark.sweep_points import Point, points_of
+from benchmark.results import RunRecord
+from benchmark.sweep_points import mean_cost
 
 MARKS: Mapping[str, str] = {BETTER: "▲", WORSE: "▼", EQUIVALENT: "≈", UNDECIDED: "?"}
 """How a verdict on the first of two looks in a table."""
@@ -60,7 +63,8 @@ class Result:
         language_models: Behind it.
         measured: By metric; a metric that it lacks is missing.
         untested: Why it is compared with nobody, "" where it is.
-        point: Its mean cost, and all its metrics.
+        records: Behind it, one a seed.
+        cost: Of training and answers, mean over seeds.
     """
 
     label: str
@@ -70,7 +74,8 @@ class Result:
     language_models: tuple[LanguageModel, ...]
     measured: dict[str, Measured]
     untested: str
-    point: Point
+    records: tuple[RunRecord, ...]
+    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -127,15 +132,14 @@ def results_of(contest: Contest, plan: Plan, primary: Sequence[Primary]) -> Resu
 
 
 def _result(own: Contestant, first: str, mark: str, contest: Contest) -> Result:
-    (point,) = points_of(own.rows)
-    measured = {
-        metric: Measured(
+    known = [name for name in own.records[0].metrics if all(name in r.metrics for r in own.records)]
+    measured = {}
+    for metric in known:
+        estimate = _estimate(own, metric, own.label not in contest.untested)
+        measured[metric] = Measured(
             metric, estimate.value, estimate.low, estimate.high, own.of_seeds(metric),
             mark if metric == first else "",
-        )
-        for metric, estimate in point.metrics.items()
-        if metric != NLL
-    }  # fmt: skip
+        )  # fmt: skip
     return Result(
         label=own.label,
         method=own.method,
@@ -144,8 +148,20 @@ def _result(own: Contestant, first: str, mark: str, contest: Contest) -> Result:
         language_models=language_models(own.records),
         measured=measured,
         untested=contest.untested.get(own.label, ""),
-        point=point,
+        records=own.records,
+        cost=mean_cost([record.cost for record in own.records]),
     )
+
+
+def _estimate(own: Contestant, metric: str, usable: bool) -> Estimate:
+    """Of one seed what its record says; of several the bootstrap of each user's mean.
+
+    Where examples are of no use, or have no value for each user, it is the mean of the records.
+    """
+    values = own.per_user(metric) if usable and len(own.rows) > 1 else None
+    if values is None:
+        return stated(own.records, metric)
+    return Estimate(float(values.mean()), *bootstrap_interval(values))
 
 
 @dataclass(frozen=True)

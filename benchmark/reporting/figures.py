@@ -18,10 +18,13 @@ from benchmark.provenance import differences_in_code
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import named
 from benchmark.reporting.reading import records_of
-from benchmark.summary import learning_curves, summarise
+from benchmark.results import Row
+from benchmark.summary import learning_curves
 from benchmark.sweep_lines import About
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from benchmark.reporting.facts import Report, Section
     from benchmark.reporting.facts_ablation import Ablation
     from benchmark.reporting.facts_sweeps import Sweep
@@ -67,17 +70,48 @@ def _of_section(section: Section, folder: Path, taken: set[str]) -> Iterator[Fig
     figure = draw_results(dots, metric, title, below)
     yield _saved(save(figure, folder / f"{name}-results"), f"{metric}: {about}")
     rows = [row for own in section.contest.group.contestants for row in own.rows]
-    summary = summarise(rows)
+    summary = _summary(section)
     if len(dots) > 1 and shown_metrics(summary):
-        figure = draw_time(summary, learning_curves(rows), f"{title_of(rows)}\n{_cut(section)}")
+        figure = draw_time(summary, _curves(rows), f"{title_of(rows)}\n{_models(section)}")
         words = f"quality against seconds of training: {about}"
         yield _saved(save(figure, folder / f"{name}-time"), words)
 
 
-def _cut(section: Section) -> str:
-    """The language model, for a line of a figure."""
-    models = section.contest.language_models
-    return "\n".join(own.phrase for own in models) or named(())
+def _summary(section: Section) -> pd.DataFrame:
+    """The lines that `benchmark.summary.summarise` would make, of what is known already."""
+    import pandas as pd
+
+    order = [own.label for own in section.contest.group.contestants]
+    lines = [
+        {
+            "label": row.label,
+            "metric": own.metric,
+            "value": own.value,
+            "low": own.low,
+            "high": own.high,
+            "seeds": len(row.seeds),
+            "users": section.users,
+            "training_seconds": sum(r.fit.seconds for r in row.records) / len(row.records),
+        }
+        for row in sorted(section.results.rows, key=lambda row: order.index(row.label))
+        for own in row.measured.values()
+    ]
+    return pd.DataFrame(lines)
+
+
+def _curves(rows: Sequence[Row]) -> pd.DataFrame:
+    """What validation said while training, by the labels of contestants."""
+    curves = learning_curves(rows)
+    curves["label"] = [
+        f"{name} ({variant})" if variant else name
+        for name, _, variant in (label.partition("\n") for label in curves["label"])
+    ]
+    return curves
+
+
+def _models(section: Section) -> str:
+    """A line a language model."""
+    return "\n".join(own.phrase for own in section.contest.language_models) or named(())
 
 
 def _of_sweep(sweep: Sweep, folder: Path, taken: set[str]) -> tuple[Figure, ...]:
