@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from benchmark import results
+from benchmark.entries import MethodEntry
+from benchmark.errors import UserError
+from benchmark.registry import Registry
+from benchmark.reporting.facts import make_report
+from benchmark.reporting.language_model import language_model_of, named
+from benchmark.tables import default_tables
+from tests.benchmark.reporting.runs import USERS, write_comparison, write_run
+from tests.records import make_record
+
+TABLES = default_tables()
+
+
+def report_of(folder, margin=0.01, tables=TABLES):
+    return make_report([folder], tables, margin)
+
+
+def left_out(report) -> str:
+    return "\n".join(f"{own.what}: {own.why}" for own in report.left_out)
+
+
+def test_means_over_seeds_are_those_of_records(tmp_path) -> None:
+    write_comparison(tmp_path)
+    (section,) = report_of(tmp_path).sections
+    for row in section.results.rows:
+        for metric, own in row.measured.items():
+            stated = [record.metrics[metric] for record in row.records]
+            assert own.value == pytest.approx(sum(stated) / 2)
+            assert own.seeds == tuple(stated)
+            assert own.low <= own.value <= own.high
+    values = [row.measured["recall@1"].value for row in section.results.rows]
+    assert values == sorted(values, reverse=True)
+
+
+def test_of_one_seed_the_interval_is_the_record_s(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    (section,) = report_of(tmp_path).sections
+    assert section.results.one_seed
+    for row in section.results.rows:
+        (record,) = row.records
+        own = row.measured["recall@1"]
+        assert (own.low, own.high) == record.intervals["recall@1"]
+
+
+def test_primary_tests_are_one_family_a_data_set_and_mark_the_rows(tmp_path) -> None:
+    write_comparison(tmp_path)
+    other = results.DatasetFacts(name="ml-1m", fingerprint="g", target_hash="t")
+    write_comparison(tmp_path, dataset=other, config_hash="b" * 64)
+    report = report_of(tmp_path, margin=0.05)
+    assert [family.dataset for family in report.families] == ["ml-100k", "ml-1m"]
+    for family, section in zip(report.families, report.sections, strict=True):
+        verdicts = {own.comparison.second: own.comparison.verdict for own in family.tests}
+        assert verdicts == {"sasrec": "equivalent", "popularity": "better"}
+        marks = {row.label: row.measured["recall@1"].mark for row in section.results.rows}
+        assert marks == {"user_llm": "", "sasrec": "≈", "popularity": "▲"}
+
+
+def test_validation_targets_and_other_presets_are_shown_and_not_in_the_family(tmp_path) -> None:
+    protocol = make_record("x").protocol.model_copy(update={"part": "validation"})
+    write_comparison(tmp_path, protocol=protocol)
+    report = report_of(tmp_path)
+    assert not report.families
+    assert not report.conclusions
+    assert report.sections[0].matrix is not None
+    assert report.threats.validation == 6
+
+
+def test_a_conclusion_is_made_of_verdicts_and_names_the_language_model(tmp_path) -> None:
+    write_comparison(tmp_path, llm={"name": "org/model"})
+    (own,) = report_of(tmp_path, margin=0.05).conclusions
+    assert [test.second for test in own.better] == ["popularity"]
+    assert [test.second for test in own.equivalent] == ["sasrec"]
+    assert (own.worse, own.undecided, own.untested) == ((), (), "")
+    assert "org/model" in own.language_model
+    assert own.place == 1
+
+
+def test_the_matrix_has_a_verdict_on_each_pair_and_its_reverse(tmp_path) -> None:
+    write_comparison(tmp_path)
+    matrix = report_of(tmp_path).sections[0].matrix
+    turned = {"▲": "▼", "▼": "▲"}
+    for one, row in enumerate(matrix.rows):
+        assert row.marks[one] == ""
+        for other, mark in enumerate(row.marks):
+            assert turned.get(mark, mark) == matrix.rows[other].marks[one]
+    assert "▲" in matrix.rows[0].marks
+
+
+def test_slices_and_facts_about_rankings_come_from_examples(tmp_path) -> None:
+    write_comparison(tmp_path)
+    (section,) = report_of(tmp_path).sections
+    assert {own.slicing for own in section.slices} >= {"target", "timestamp"}
+    for table in section.slices:
+        assert all(len(row.cells) == len(table.heads) for row in table.rows)
+        assert sum(head.users for head in table.heads) <= USERS
+    quality = {own.label: own for own in section.qualities}
+    assert quality["user_llm"].popularity_lift == pytest.approx(0.5)
+
+
+def test_a_method_of_another_name_is_studied_where_the_tables_say_so(tmp_path) -> None:
+    methods: Registry[MethodEntry] = Registry("method")
+    for name, entry in TABLES.methods.items():
+        methods.add("ours" if name == "user_llm" else name, entry)
+    write_run(tmp_path, "ours", 0.4)
+    write_run(tmp_path, "popularity", 0.1)
+    tables = replace(TABLES, methods=methods, ablations=tmp_path)
+    report = report_of(tmp_path, tables=tables)
+    assert report.question.studied == "ours"
+    assert [own.method for own in report.conclusions] == ["ours"]
+    assert "user_llm" not in "".join(own.statement for own in report.claims)
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("{", "no valid JSON"),
+        ('{"schema_version": 99}', "newer version"),
+        ('{"schema_version": 4}', "config_hash"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_left_out_with_a_line(tmp_path, broken, told) -> None:
+    write_comparison(tmp_path)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / results.RECORD).write_text(broken)
+    report = report_of(tmp_path)
+    assert told in left_out(report)
+    assert len(report.origins) == 6
+    assert report.families
+
+
+def test_a_metric_that_is_no_number_is_left_out_and_the_others_stay(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    path = next(tmp_path.glob("*popularity*")) / results.RECORD
+    values = json.loads(path.read_text())
+    values["metrics"]["recall@10"] = float("nan")
+    path.write_text(json.dumps(values))
+    report = report_of(tmp_path)
+    assert "recall@10 of" in left_out(report)
+    rows = {row.label: row for row in report.sections[0].results.rows}
+    assert set(rows["popularity"].measured) == {"recall@1"}
+
+
+def test_rows_without_examples_or_of_other_users_have_numbers_and_no_test(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    write_run(tmp_path, "bert4rec", 0.2, examples=False)
+    write_run(tmp_path, "dual_encoder", 0.2, users=7)
+    report = report_of(tmp_path)
+    told = left_out(report)
+    assert "bert4rec" in told
+    assert "no examples.parquet" in told
+    assert "not about the users" in told
+    tested = {own.comparison.second for own in report.families[0].tests}
+    assert tested == {"sasrec", "popularity"}
+    assert {row.label for row in report.sections[0].results.rows} > {"bert4rec", "dual_encoder"}
+
+
+def test_fewer_examples_than_the_record_says_are_not_compared(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    write_run(tmp_path, "bert4rec", 0.2, examples=True, config_hash="c" * 64)
+    path = next(tmp_path.glob("*bert4rec*")) / results.RECORD
+    values = json.loads(path.read_text()) | {"examples": USERS + 1}
+    path.write_text(json.dumps(values))
+    assert f"speaks of {USERS + 1} examples" in left_out(report_of(tmp_path))
+
+
+def test_runs_without_a_common_task_have_tables_of_their_own(tmp_path) -> None:
+    write_run(tmp_path, "user_llm", 0.4)
+    write_run(tmp_path, "popularity", 0.1, task=results.Component(name="favorite_genre"))
+    report = report_of(tmp_path)
+    assert len(report.sections) == 2
+    assert not report.families
+    assert "no baseline" in report.conclusions[0].untested
+
+
+def test_versions_that_differ_are_stated(tmp_path) -> None:
+    write_run(tmp_path, "user_llm", 0.4, schema_version=2, versions={"userllm-bench": "0.1"})
+    write_run(tmp_path, "popularity", 0.1, versions={"userllm-bench": "0.2"})
+    environment = report_of(tmp_path).environment
+    assert environment.schemas == (2, results.SCHEMA_VERSION)
+    assert environment.versions == ("0.2", "0.1")
+    assert "userllm-bench 0.2, 0.1" in environment.code
+
+
+def test_what_no_record_answers_is_missing_with_a_command(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    missing = {own.what: own for own in report_of(tmp_path).missing}
+    told = "\n".join(missing)
+    for expected in ("favorite_genre under split last", "the length of histories", "ablation"):
+        assert expected in told
+    assert all(own.command.startswith("userllm-bench ") for own in missing.values())
+    assert missing["a second seed"].command.endswith("--seeds 0,1,2")
+    assert "next_item under split last" not in told
+
+
+def test_without_a_record_there_is_no_report(tmp_path) -> None:
+    with pytest.raises(UserError, match="no record that can be read"):
+        report_of(tmp_path)
+    (tmp_path / results.RECORD).write_text("{")
+    with pytest.raises(UserError, match="valid JSON"):
+        report_of(tmp_path)
+
+
+def test_a_language_model_is_named_with_what_it_learnt_from() -> None:
+    plain = make_record("sasrec")
+    assert language_model_of(plain) is None
+    hub = language_model_of(plain.model_copy(update={"llm": {"name": "org/model"}}))
+    assert hub is not None
+    assert (hub.embedded, hub.phrase.startswith("org/model")) == (False, True)
+    settings = {"language_model": {"layers": 2, "width": 64}}
+    trained = plain.model_copy(
+        update={
+            "method": results.Component(name="user_llm", settings=settings),
+            "fit": results.Fit(
+                seconds=1, wall_seconds=1, stages=(results.Stage(name="language_model", seconds=1),)
+            ),
+        }
+    )
+    own = language_model_of(trained)
+    assert own is not None
+    assert own.embedded
+    assert "2 layers of width 64" in own.phrase
+    assert "ml-100k" in own.phrase
+    assert named([]) == "no language model"
