@@ -44,6 +44,10 @@ def recompute(stored: Stored, record: RunRecord) -> Recomputed:
         places = frame["target_rank"].fill_null(MISSED).to_numpy()
     else:
         raise UserError("its examples have neither targets with lists nor ranks of targets")
+    if {"target_rank", "candidates"} <= set(frame.columns):
+        within = frame.select(pl.col("target_rank").is_between(1, pl.col("candidates")))
+        outside = ~within.to_series().fill_null(True).to_numpy()
+        problems += offenders(frame, outside, "target_rank is not between 1 and candidates")
     strays = frame[STRAYS].to_numpy() if STRAYS in frame.columns else None
     values = values_at(places, strays)
     metrics, intervals = averaged(values, groups_of(frame, "tied"), settings)
