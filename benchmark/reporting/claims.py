@@ -108,7 +108,7 @@ def _evidence(own: Statement, findings: Findings) -> Iterator[Evidence]:
         elif own.test == "tokens_by_length":
             yield from by_length.tokens_by_length(lengths)
         else:
-            yield from by_length.arithmetic_by_length(lengths)
+            yield from by_length.arithmetic_by_length(lengths, own.arithmetic)
 
 
 def _untested(own: Statement, findings: Findings) -> Iterator[Evidence]:

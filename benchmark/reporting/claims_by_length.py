@@ -147,20 +147,21 @@ def tokens_by_length(own: Lengths) -> Iterator[Evidence]:
                        long == short)  # fmt: skip
 
 
-def arithmetic_by_length(own: Lengths) -> Iterator[Evidence]:
-    """How many times the studied method's arithmetic a text prompt takes to read a question."""
+def arithmetic_by_length(own: Lengths, field: str) -> Iterator[Evidence]:
+    """How many times the studied method's arithmetic a text prompt takes, a number of `Cost`."""
     studied = own.points(own.studied)
     for prompt in own.prompts:
         theirs = own.points(prompt)
         ratios = [
             flops / base
             for x in own.common(prompt)
-            if (flops := theirs[x].cost.prompt_flops) and (base := studied[x].cost.prompt_flops)
+            if (flops := getattr(theirs[x].cost, field))
+            and (base := getattr(studied[x].cost, field))
         ]
         if len(ratios) > 1:
             told = f"{prompt} over {own.studied}, longest against shortest"
             grows = ratios[-1] > max(1.0, ratios[0])
-            yield _counted(own, told, "ratio of FLOPs to read", ratios[-1], ratios[0], grows)
+            yield _counted(own, told, f"ratio of {field}", ratios[-1], ratios[0], grows)
 
 
 def _counted(

@@ -35,6 +35,9 @@ class Statement(_Part):
     expect: Expected = Field("better", description="which verdict on the first confirms it")
     task: str = Field("", description="of which task; all if absent")
     of: Literal["studied", "text_prompts"] = Field("studied", description="whose lengths")
+    arithmetic: Literal["prompt_flops", "answer_flops"] = Field(
+        "prompt_flops", description="which number of `Cost`: to read a question, or of all of it"
+    )
     axis: str = Field("", description="of an ablation")
     values: tuple[str, ...] = Field((), description="of the axis, each against the default")
 

@@ -216,7 +216,16 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         origins=origin.origins_of(rows, commands),
         environment=origin.environment_of(records),
         missing=missing_of(Known(contests, sweeps, ablations), plan, study, tables),
-        left_out=(*left_out, *others, *alone, *_untested(sections)),
+        left_out=(
+            *left_out,
+            *others,
+            *alone,
+            *(
+                LeftOut(f"tests of {own.what} ({section.title})", own.why)
+                for section in sections
+                for own in section.untested
+            ),
+        ),
     )
 
 
@@ -259,7 +268,7 @@ def _section(
         slices=tuple(slice_tables(contest, results.first)),
         qualities=_qualities(contest),
         costs=costs_of(results.rows),
-        untested=tuple(LeftOut(label, why) for label, why in contest.untested.items()),
+        untested=_untested(contest),
         studied=contest.studied,
         warning=read_preset(record.preset, tables).warning
         if record.preset in tables.preset_names
@@ -280,15 +289,9 @@ def _qualities(contest: Contest) -> tuple[ListQuality, ...]:
     )
 
 
-def _untested(sections: Sequence[Section]) -> list[LeftOut]:
-    """Reasons of each section once, with all that they hold for."""
-    found: list[LeftOut] = []
-    for section in sections:
-        by_reason: dict[str, list[str]] = {}
-        for own in section.untested:
-            by_reason.setdefault(own.why, []).append(own.what)
-        found += [
-            LeftOut(f"tests of {', '.join(labels)} ({section.title})", why)
-            for why, labels in by_reason.items()
-        ]
-    return found
+def _untested(contest: Contest) -> tuple[LeftOut, ...]:
+    """Each reason once, with all contestants that it keeps from being compared."""
+    by_reason: dict[str, list[str]] = {}
+    for label, why in contest.untested.items():
+        by_reason.setdefault(why, []).append(label)
+    return tuple(LeftOut(", ".join(labels), why) for why, labels in by_reason.items())

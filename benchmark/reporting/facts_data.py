@@ -147,7 +147,7 @@ def protocols_of(records: Sequence[RunRecord]) -> tuple[Protocol, ...]:
         protocol = record.protocol
         key = (
             record.task.name, record.task.version, protocol.split, protocol.split_description,
-            protocol.leak, protocol.seen, protocol.tie_rule,
+            protocol.seen, protocol.tie_rule,
         )  # fmt: skip
         found.setdefault(key, []).append(record)
     return tuple(_protocol(members) for _, members in sorted(found.items()))
@@ -160,7 +160,7 @@ def _protocol(records: Sequence[RunRecord]) -> Protocol:
         version=first.task.version,
         split=first.protocol.split,
         description=first.protocol.split_description,
-        leak=first.protocol.leak,
+        leak=next((own.protocol.leak for own in records if own.protocol.leak), ""),
         seen=first.protocol.seen,
         tie_rule=first.protocol.tie_rule,
         datasets=tuple(sorted({record.dataset.name for record in records})),

@@ -20,7 +20,8 @@ SECTIONS = (
     "Question", "Data", "Protocol and its known leak", "Methods and budgets", "Results by task",
     "The tests that were fixed beforehand", "Everybody against everybody", "Slices of the users",
     "Likelihood, calibration, coverage and popularity",
-    "How it scales with the length of histories", "Cost", "Ablations", "What contradicts the study", "Threats to validity", "What is missing",
+    "How it scales with the length of histories", "Cost", "Ablations",
+    "What contradicts the study", "Threats to validity", "What is missing",
     "How to reproduce each number", "Environment",
 )  # fmt: skip
 
