@@ -20,7 +20,7 @@ from benchmark.reporting.facts_claims import (
     outcome_of,
 )
 from benchmark.reporting.facts_conclusions import Conclusion
-from benchmark.reporting.facts_results import PrimaryTest
+from benchmark.reporting.facts_primary import PrimaryTest
 from benchmark.reporting.facts_sweeps import Sweep
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -27,12 +27,14 @@ class Contest:
         tested: Those with examples of the same users; None where there are none.
         studied: Label of the one that the study is about, as it comes where it can; "" = absent.
         untested: Label → why it is compared with nobody.
+        apart: What tells it from others of the same title; "" = nothing has to.
     """
 
     group: Group
     tested: Group | None
     studied: str
     untested: dict[str, str] = field(default_factory=dict)
+    apart: str = ""
 
     @property
     def record(self) -> RunRecord:
@@ -48,7 +50,7 @@ class Contest:
         words += [f"{name}={value}" for name, value in asked(record).items()]
         words += [f"{name}={value}" for name, value in _beside_default(protocol.split_settings)]
         words.append(f"{protocol.part} targets")
-        return f"{', '.join(words)}, preset {record.preset}"
+        return f"{', '.join(words)}, preset {record.preset}{self.apart}"
 
     @property
     def language_models(self) -> tuple[LanguageModel, ...]:
@@ -63,7 +65,7 @@ class Contest:
 
 def contests_of(rows: Sequence[Row], plan: Plan, tables: Tables) -> list[Contest]:
     """Finished rows by what they were asked, test parts first, in the order of data and tasks."""
-    found = [_contest(group, plan) for group in groups_of(rows)]
+    found = _told_apart([_contest(group, plan) for group in groups_of(rows)])
     tasks = list(tables.tasks)
 
     def place(contest: Contest) -> tuple[object, ...]:
@@ -79,6 +81,22 @@ def contests_of(rows: Sequence[Row], plan: Plan, tables: Tables) -> list[Contest
         )
 
     return sorted(found, key=place)
+
+
+def _told_apart(contests: Sequence[Contest]) -> list[Contest]:
+    """Contests of equal titles with what they differ in, so that no two are taken for one."""
+    titles = [own.title for own in contests]
+    return [own if titles.count(own.title) == 1 else _with_hashes(own) for own in contests]
+
+
+def _with_hashes(contest: Contest) -> Contest:
+    record = contest.record
+    data, targets = record.dataset.fingerprint[:8], record.dataset.target_hash[:8]
+    apart = (
+        f", seen items {record.protocol.seen}, {record.task.name} version {record.task.version}, "
+        f"data {data}, targets {targets}"
+    )
+    return replace(contest, apart=apart)
 
 
 def _beside_default(settings: dict[str, object]) -> list[tuple[str, object]]:

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.config import read_preset
 from benchmark.evidence.comparisons import SIGNIFICANCE
-from benchmark.evidence.family import Plan, Primary, primary_tests
-from benchmark.evidence.list_quality import ListQuality, list_quality
+from benchmark.evidence.family import Plan, primary_tests
 from benchmark.evidence.plan import plan_of
 from benchmark.reporting import facts_origin as origin
 from benchmark.reporting.claims import Findings, hold_claims
@@ -19,28 +17,16 @@ from benchmark.reporting.contests import Contest, contests_of
 from benchmark.reporting.facts_ablation import Ablation, ablations_of
 from benchmark.reporting.facts_claims import Claim
 from benchmark.reporting.facts_conclusions import Conclusion, conclusion_of
-from benchmark.reporting.facts_data import Data, Protocol, count_of, data_of, protocols_of
-from benchmark.reporting.facts_matrix import Matrix, matrix_of
+from benchmark.reporting.facts_data import Data, Protocol, data_of, protocols_of
 from benchmark.reporting.facts_methods import (
-    CostFacts,
-    MethodFacts,
     Summary,
-    costs_of,
-    methods_of,
     summaries_of,
 )
 from benchmark.reporting.facts_missing import Known, Missing, missing_of
-from benchmark.reporting.facts_results import (
-    MARKS,
-    Family,
-    Results,
-    families_of,
-    primary_table,
-    results_of,
-)
-from benchmark.reporting.facts_slices import SliceTable, slice_tables
+from benchmark.reporting.facts_primary import Family, families_of, primary_table
+from benchmark.reporting.facts_results import MARKS
+from benchmark.reporting.facts_section import Section, section_of
 from benchmark.reporting.facts_sweeps import Sweep, sweeps_of
-from benchmark.reporting.figure import Figure
 from benchmark.reporting.kinds import sort_rows
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, read_rows, records_of
@@ -97,55 +83,6 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Section:
-    """All about one contest.
-
-    Attributes:
-        title: What was asked of which data.
-        language_model: Of everybody in it, in a phrase.
-        dataset: Of which data.
-        task: What was asked.
-        split: With which split.
-        part: Of which targets.
-        preset: Under which budget.
-        seen: Whether items that a user has met are left in.
-        users: How many were asked.
-        methods: How contestants were set.
-        results: What they reach.
-        matrix: Everybody against everybody; None where nobody can be compared.
-        slices: The first metric in slices.
-        qualities: Of rankings of items; none for other tasks.
-        costs: Of training and answers.
-        untested: Contestants that are compared with nobody, and why.
-        studied: Label of the studied method; "" = absent.
-        warning: What its preset warns of; "" = nothing.
-        contest: Who was asked.
-        figures: Of it.
-    """
-
-    title: str
-    language_model: str
-    dataset: str
-    task: str
-    split: str
-    part: str
-    preset: str
-    seen: str
-    users: int
-    methods: tuple[MethodFacts, ...]
-    results: Results
-    matrix: Matrix | None
-    slices: tuple[SliceTable, ...]
-    qualities: tuple[ListQuality, ...]
-    costs: tuple[CostFacts, ...]
-    untested: tuple[LeftOut, ...]
-    studied: str
-    warning: str
-    contest: Contest
-    figures: tuple[Figure, ...] = ()
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything, by section; a template's fields are these."""
 
@@ -186,7 +123,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     tested = [own.tested for own in contests if own.tested and own.record.protocol.part == "test"]
     tests = primary_tests(tested, plan, margin)
     primary = tuple(primary_table(tests, contests))
-    sections = tuple(_section(own, plan, tests, tables, margin) for own in contests)
+    sections = tuple(section_of(own, plan, tests, tables, margin) for own in contests)
     sweeps = sweeps_of(kinds.swept, kinds.main, plan)
     ablations, alone = ablations_of(kinds, plan, tables)
     study = read_study()
@@ -245,53 +182,3 @@ def _question(plan: Plan, tables: Tables, language_model: str, source: str) -> Q
         language_model=language_model,
         source=source,
     )
-
-
-def _section(
-    contest: Contest, plan: Plan, tests: Sequence[Primary], tables: Tables, margin: float
-) -> Section:
-    record = contest.record
-    results = results_of(contest, plan, tests)
-    return Section(
-        title=contest.title,
-        language_model=named(contest.language_models),
-        dataset=record.dataset.name,
-        task=record.task.name,
-        split=record.protocol.split,
-        part=record.protocol.part,
-        preset=record.preset,
-        seen=record.protocol.seen,
-        users=record.examples,
-        methods=methods_of(results.rows),
-        results=results,
-        matrix=matrix_of(contest, results.first, margin) if results.first else None,
-        slices=tuple(slice_tables(contest, results.first)),
-        qualities=_qualities(contest),
-        costs=costs_of(results.rows),
-        untested=_untested(contest),
-        studied=contest.studied,
-        warning=read_preset(record.preset, tables).warning
-        if record.preset in tables.preset_names
-        else "",
-        contest=contest,
-    )
-
-
-def _qualities(contest: Contest) -> tuple[ListQuality, ...]:
-    """Of contestants of which something is known; others have no rankings of items."""
-    items = count_of(contest.record.dataset.facts, "items")
-    tested = contest.tested.contestants if contest.tested else ()
-    found = [list_quality(own, int(items or 0)) for own in tested]
-    return tuple(
-        own
-        for own in found
-        if any(value is not None for name, value in vars(own).items() if name != "label")
-    )
-
-
-def _untested(contest: Contest) -> tuple[LeftOut, ...]:
-    """Each reason once, with all contestants that it keeps from being compared."""
-    by_reason: dict[str, list[str]] = {}
-    for label, why in contest.untested.items():
-        by_reason.setdefault(why, []).append(label)
-    return tuple(LeftOut(", ".join(labels), why) for why, labels in by_reason.items())

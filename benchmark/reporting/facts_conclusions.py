@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
 from benchmark.reporting.contests import Contest
-from benchmark.reporting.facts_results import Measured, PrimaryTest, Results
+from benchmark.reporting.facts_primary import PrimaryTest
+from benchmark.reporting.facts_results import Measured, Results
 from benchmark.reporting.language_model import LanguageModel, named
 
 

@@ -25,8 +25,9 @@ from benchmark.sweep_lines import About
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.reporting.facts import Report, Section
+    from benchmark.reporting.facts import Report
     from benchmark.reporting.facts_ablation import Ablation
+    from benchmark.reporting.facts_section import Section
     from benchmark.reporting.facts_sweeps import Sweep
 
 FOLDER = "figures"

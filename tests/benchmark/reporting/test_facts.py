@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from benchmark import results
@@ -102,6 +103,26 @@ def test_slices_and_facts_about_rankings_come_from_examples(tmp_path) -> None:
         assert sum(head.users for head in table.heads) <= USERS
     quality = {own.label: own for own in section.qualities}
     assert quality["user_llm"].popularity_lift == pytest.approx(0.5)
+
+
+def test_rankings_of_labels_have_no_coverage_of_items(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    for path in tmp_path.rglob(results.EXAMPLES):
+        pd.read_parquet(path).drop(columns="target_rank").to_parquet(path)
+    assert report_of(tmp_path).sections[0].qualities == ()
+
+
+def test_what_was_asked_otherwise_is_another_comparison_with_a_title_of_its_own(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    protocol = make_record("x").protocol.model_copy(update={"seen": "include"})
+    write_run(tmp_path, "user_llm", 0.4, protocol=protocol, config_hash="e" * 64)
+    write_run(tmp_path, "popularity", 0.9, protocol=protocol, config_hash="e" * 64)
+    report = report_of(tmp_path)
+    assert len({own.title for own in report.sections}) == 2
+    (family,) = report.families
+    assert len(family.tests) == 3
+    worse = {own.where: [test.second for test in own.worse] for own in report.conclusions}
+    assert sorted(worse.values()) == [[], ["popularity"]]
 
 
 def test_a_method_of_another_name_is_studied_where_the_tables_say_so(tmp_path) -> None:
