@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from benchmark.reporting import facts_origin as origin
 from benchmark.reporting.claims import Findings, hold_claims
 from benchmark.reporting.claims_config import read_study
 from benchmark.reporting.contests import Contest, contests_of
+from benchmark.reporting.data_notes import read_notes
 from benchmark.reporting.facts_ablation import Ablation, ablations_of
 from benchmark.reporting.facts_claims import Claim
 from benchmark.reporting.facts_conclusions import Conclusion, conclusion_of
@@ -123,12 +124,19 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     tested = [own.tested for own in contests if own.tested and own.record.protocol.part == "test"]
     tests = primary_tests(tested, plan, margin)
     primary = tuple(primary_table(tests, contests))
-    sections = tuple(section_of(own, plan, tests, tables, margin) for own in contests)
+    notes = read_notes(folders)
+    sections = tuple(
+        replace(
+            section_of(own, plan, tests, tables, margin),
+            data_note=notes.get(own.record.dataset.name, ""),
+        )
+        for own in contests
+    )
     sweeps = sweeps_of(kinds.swept, kinds.main, plan)
     ablations, alone = ablations_of(kinds, plan, tables)
     study = read_study()
     reached = (
-        conclusion_of(own, section.results, primary, section.warning)
+        conclusion_of(own, section, primary)
         for own, section in zip(contests, sections, strict=True)
     )
     conclusions = tuple(own for own in reached if own is not None)
@@ -140,7 +148,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         ),
         rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS)),
         conclusions=conclusions,
-        data=data_of(records),
+        data=data_of(records, notes),
         protocols=protocols_of(records),
         methods=summaries_of((record.method.name for record in records), tables),
         sections=sections,

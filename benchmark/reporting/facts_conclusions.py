@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_primary import PrimaryTest
-from benchmark.reporting.facts_results import Measured, Results
+from benchmark.reporting.facts_results import Measured
+from benchmark.reporting.facts_section import Section
 from benchmark.reporting.language_model import LanguageModel, named
 
 
@@ -32,6 +33,7 @@ class Conclusion:
         undecided: Tests that decide nothing.
         untested: Why no test was made, "" where some was.
         warning: What its preset warns of; "" = nothing.
+        data_note: What a reader must know of the data; "" = nothing.
     """
 
     where: str
@@ -49,6 +51,7 @@ class Conclusion:
     undecided: tuple[Comparison, ...]
     untested: str
     warning: str
+    data_note: str
 
     @property
     def language_model(self) -> str:
@@ -57,9 +60,10 @@ class Conclusion:
 
 
 def conclusion_of(
-    contest: Contest, results: Results, primary: Sequence[PrimaryTest], warning: str
+    contest: Contest, section: Section, primary: Sequence[PrimaryTest]
 ) -> Conclusion | None:
     """The conclusion of a contest on its test part; None without the studied method in it."""
+    results = section.results
     own = next((row for row in results.rows if row.studied), None)
     if own is None or results.first not in own.measured or contest.record.protocol.part != "test":
         return None
@@ -92,7 +96,8 @@ def conclusion_of(
         equivalent=by[EQUIVALENT],
         undecided=by[UNDECIDED],
         untested="" if tests else _why_untested(own.untested),
-        warning=warning,
+        warning=section.warning,
+        data_note=section.data_note,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,7 @@ class Data:
         fingerprint: SHA-256 of ids, events and texts.
         item_texts: What a language model says for an item.
         targets: By split and task.
+        note: What a reader must know of it; "" = nothing.
     """
 
     dataset: str
@@ -68,6 +69,7 @@ class Data:
     fingerprint: str
     item_texts: tuple[str, ...]
     targets: tuple[Targets, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,22 @@ class Protocol:
     datasets: tuple[str, ...]
 
 
-def data_of(records: Sequence[RunRecord]) -> tuple[Data, ...]:
-    """Every data set, in order of names."""
+def data_of(records: Sequence[RunRecord], notes: Mapping[str, str]) -> tuple[Data, ...]:
+    """Every data set, in order of names.
+
+    Args:
+        records: Of any data sets.
+        notes: Data set → what a reader must know of it.
+    """
     found: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         found.setdefault((record.dataset.name, record.dataset.fingerprint), []).append(record)
-    return tuple(_data(members) for _, members in sorted(found.items()))
+    return tuple(
+        _data(members, notes.get(name, "")) for (name, _), members in sorted(found.items())
+    )
 
 
-def _data(records: Sequence[RunRecord]) -> Data:
+def _data(records: Sequence[RunRecord], note: str) -> Data:
     by_targets: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         key = (record.protocol.split, record.dataset.target_hash)
@@ -117,6 +126,7 @@ def _data(records: Sequence[RunRecord]) -> Data:
         fingerprint=own.fingerprint,
         item_texts=tuple(sorted({record.dataset.item_text for record in records})),
         targets=tuple(_targets(members) for _, members in sorted(by_targets.items())),
+        note=note,
     )
 
 

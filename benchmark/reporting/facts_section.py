@@ -51,6 +51,7 @@ class Section:
         warning: What its preset warns of; "" = nothing.
         contest: Who was asked.
         figures: Of it.
+        data_note: What a reader must know of the data; "" = nothing.
     """
 
     title: str
@@ -73,6 +74,7 @@ class Section:
     warning: str
     contest: Contest
     figures: tuple[Figure, ...] = ()
+    data_note: str = ""
 
 
 def section_of(

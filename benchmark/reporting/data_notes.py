@@ -1,0 +1,40 @@
+"""What a reader must know of data and no record knows: a line a data set, beside the records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.settings import parse_yaml
+
+NOTES = "data_notes.yaml"
+"""File in a folder of records: data set → one line, for example `shop: its reviews are made up`."""
+
+
+def read_notes(folders: Sequence[Path]) -> dict[str, str]:
+    """The notes that lie in some folders.
+
+    Args:
+        folders: Of records; a note of a later one wins.
+
+    Raises:
+        UserError: A file is not one line a data set.
+    """
+    notes: dict[str, str] = {}
+    for folder in folders:
+        path = folder / NOTES
+        if not path.is_file():
+            continue
+        try:
+            found = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {path}: {error}") from None
+        if not isinstance(found, dict) or not all(_is_line(own) for own in found.values()):
+            raise UserError(f"{path}: one line a data set is needed, e.g. 'shop: made-up reviews'")
+        notes |= {str(name): " ".join(own.split()) for name, own in found.items()}
+    return notes
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
