@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.differences import NLL
 from benchmark.errors import UserError, unknown
 from benchmark.evidence.comparisons import Comparison, compare_on
-from benchmark.evidence.contestants import NLL, Contestant, Group, contestants_of, differing
+from benchmark.evidence.contestants import Contestant, Group, contestants_of, differing
 from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
 from benchmark.provenance import differences_in_code

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.differences import Estimate
+from benchmark.differences import NLL, Estimate
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant
 from benchmark.metrics.significance import bootstrap_interval
 from benchmark.metrics.tests_of_difference import (
+    cautious_interval,
     detectable_difference,
     mcnemar_test,
     sign_flip_test,
@@ -42,9 +43,9 @@ class Comparison:
         difference: First minus second, with its 95% paired bootstrap interval.
         p: Two-sided paired sign-flip test.
         p_corrected: By Holm over its family; None outside of one, where it is exploratory.
-        margin: Differences within it count as none.
-        surely_within: Whether the 90% interval of the difference lies within the margin, which is
-            two one-sided tests at 5%.
+        margin: Differences within it count as none; of metrics between 0 and 1 alone.
+        surely_within: Whether the 90% `cautious_interval` of the difference lies within the
+            margin, which is two one-sided tests at 5%; never of `nll`.
         detectable: Smallest difference found in four of five studies with as many such users.
         first_seeds: Mean over users of each seed.
         second_seeds: Likewise.
@@ -76,7 +77,7 @@ class Comparison:
         p = self.p if self.p_corrected is None else self.p_corrected
         if p < SIGNIFICANCE and self.difference.value:
             higher = self.difference.value > 0
-            return BETTER if higher == (self.metric != "nll") else WORSE
+            return BETTER if higher == (self.metric != NLL) else WORSE
         return EQUIVALENT if self.surely_within else UNDECIDED
 
     def to_json(self) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def compare_on(
     same_users(first, second)
     apart = one - two
     low, high = bootstrap_interval(apart)
-    inner_low, inner_high = bootstrap_interval(apart, confidence=1 - 2 * SIGNIFICANCE)
+    inner_low, inner_high = cautious_interval(apart, confidence=1 - 2 * SIGNIFICANCE)
     return Comparison(
         metric=metric,
         first=first.label,
@@ -140,7 +141,7 @@ def compare_on(
         difference=Estimate(float(apart.mean()), low, high),
         p=sign_flip_test(apart, samples=samples),
         margin=margin,
-        surely_within=bool(-margin < inner_low and inner_high < margin),
+        surely_within=metric != NLL and -margin < inner_low and inner_high < margin,
         detectable=detectable_difference(apart, significance=SIGNIFICANCE),
         first_seeds=first.of_seeds(metric),
         second_seeds=second.of_seeds(metric),

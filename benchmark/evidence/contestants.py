@@ -9,13 +9,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from benchmark.differences import NLL
 from benchmark.errors import UserError
 from benchmark.example_files import read_examples
 from benchmark.results import Row, RunRecord, asked, comparison_group, variant
 from benchmark.summary import latest_rows
 
-NLL = "nll"
-"""Mean negative log-likelihood of the targets in nats, where a method has a distribution."""
 USER = "user"
 
 

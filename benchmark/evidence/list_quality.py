@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from benchmark.evidence.contestants import NLL, Contestant
+from benchmark.differences import NLL
+from benchmark.evidence.contestants import Contestant
 
 CUT = 10
 BINS = 10

@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from benchmark.metrics.tests_of_difference import (
+    cautious_interval,
     detectable_difference,
     holm,
     mcnemar_test,
@@ -101,3 +102,39 @@ def test_bad_values():
         mcnemar_test(np.array([0.2, 0.8]), np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="pairs are needed"):
         mcnemar_test(np.zeros(2), np.zeros(3))
+
+
+@pytest.mark.parametrize("users", [100, 458, 943, 6040])
+@pytest.mark.parametrize(("gained", "lost"), [(0.01, 0.0), (0.015, 0.005), (0.05, 0.04)])
+def test_a_difference_at_the_margin_is_called_equivalent_in_about_5_percent_at_most(
+    users, gained, lost
+):
+    """The true difference is the margin itself, 0.01: two one-sided tests at 5%."""
+    rng = np.random.default_rng(8)
+    wrong, rounds = 0, 1500
+    for _ in range(rounds):
+        drawn = rng.random(users)
+        differences = (drawn < gained).astype(float) - (drawn > 1 - lost)
+        low, high = cautious_interval(differences)
+        wrong += low > -0.01 and high < 0.01
+    assert wrong / rounds <= 0.08
+
+
+def test_equal_methods_are_called_equivalent_where_users_are_many():
+    rng = np.random.default_rng(9)
+    for users, wanted in ((100, 0.0), (6040, 0.9)):
+        found = 0
+        for _ in range(200):
+            drawn = rng.random(users)
+            low, high = cautious_interval((drawn < 0.02).astype(float) - (drawn > 0.98))
+            found += low > -0.01 and high < 0.01
+        assert found / 200 >= wanted
+        assert users > 100 or not found
+
+
+def test_nothing_seen_is_not_nothing_there():
+    """Twelve users without a difference do not show that there is none."""
+    low, high = cautious_interval(np.zeros(12))
+    assert low == -high
+    assert high > 0.1
+    assert cautious_interval(np.zeros(1))[1] > 0.5
