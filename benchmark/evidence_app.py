@@ -104,6 +104,9 @@ def publish(
     out: Annotated[Path, typer.Option(help="Folder of what is published.")] = Path(
         "results/reference"
     ),
+    allow_own: Annotated[
+        bool, typer.Option("--allow-own", help="Also publish rows of your own data (own/...).")
+    ] = False,
 ) -> int:
     """Copy finished runs to where they can be committed: records, and examples without texts.
 
@@ -111,4 +114,4 @@ def publish(
     """
     from benchmark.commands.publish import publish_command
 
-    return publish_command(runs, out, context.obj[0])
+    return publish_command(runs, out, context.obj[0], allow_own)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.evidence.contestants import differing
 from benchmark.example_files import compact, read_stored, write_examples
 from benchmark.folders import in_place
 from benchmark.results import (
@@ -27,6 +28,9 @@ from benchmark.verification import OK, check
 
 _PRESET = "quick"
 """The preset that goes without saying in the name of a folder."""
+_ANOTHER = "name another --out"
+_OWN = "own/"
+"""What names of data begin with that their publisher is whoever runs this."""
 _LONGEST = 100
 """Characters of a folder's name; a longer one ends in a hash."""
 
@@ -46,13 +50,16 @@ class Published:
     refused: str = ""
 
 
-def publish(paths: Sequence[Path], out: Path, tables: Tables) -> Iterator[Published]:
+def publish(
+    paths: Sequence[Path], out: Path, tables: Tables, *, allow_own: bool = False
+) -> Iterator[Published]:
     """Publishes the records under some folders, each cell's latest one.
 
     Args:
         paths: Folders with records.
         out: Folder of what is published.
         tables: What can be named.
+        allow_own: Whether rows of somebody's own data are published too.
 
     Yields:
         One outcome a record, refused ones among them; of several records of one cell only the one
@@ -61,22 +68,31 @@ def publish(paths: Sequence[Path], out: Path, tables: Tables) -> Iterator[Publis
     Raises:
         UserError: There is no record, or `out` cannot be written.
     """
-    latest: dict[Path, tuple[str, Path, RunRecord]] = {}
-    broken = []
+    latest: dict[Path, tuple[Path, RunRecord]] = {}
+    refused = []
     for path in find_records(paths):
         try:
             record = read_record(path)
         except UserError as error:
-            broken.append(Published(path, path.parent, str(error)))
+            refused.append(Published(path, path.parent, str(error)))
             continue
         folder = out / place(record)
-        if folder not in latest or record.created >= latest[folder][0]:
-            latest[folder] = record.created, path, record
-    if not latest and not broken:
+        beside = latest.get(folder)
+        if beside is not None and (unlike := differing(record, beside[1])):
+            reason = f"its place is that of {beside[0]}, which differs in {unlike[0]}: {_ANOTHER}"
+            refused.append(Published(path, folder, reason))
+        elif beside is None or record.created >= beside[1].created:
+            latest[folder] = path, record
+    if not latest and not refused:
         raise UserError(f"no {RECORD} under {', '.join(map(str, paths))}: name a folder of runs")
-    yield from broken
-    for folder, (_, path, record) in sorted(latest.items()):
+    yield from refused
+    for folder, (path, record) in sorted(latest.items(), key=lambda item: item[0]):
         try:
+            if record.dataset.name.startswith(_OWN) and not allow_own:
+                raise UserError(
+                    "it is about data of your own, and hashes of users protect nobody whose id can "
+                    "be guessed: --allow-own publishes it all the same"
+                )
             _publish(path, record, folder, tables)
             yield Published(path, folder)
         except UserError as reason:
@@ -142,17 +158,9 @@ def _refuse_another(record: RunRecord, folder: Path) -> None:
         other = read_record(there)
     except UserError:
         return  # a broken record is in nobody's way
-    told = {name: [_asked(record)[name], value] for name, value in _asked(other).items()}
-    unlike = next((name for name, (ours, theirs) in told.items() if ours != theirs), "")
+    unlike = differing(record, other)
     if unlike:
-        raise UserError(f"{folder} holds a record of another {unlike}: name another --out")
-
-
-def _asked(record: RunRecord) -> dict[str, Any]:
-    """What was asked, as far as the name of its folder does not say."""
-    protocol = record.protocol
-    settings = protocol.split_settings if protocol.split != "last" else {}
-    return {"version of the task": record.task.version, "--seen": protocol.seen, "split": settings}
+        raise UserError(f"{folder} holds a record that differs in {unlike[0]}: {_ANOTHER}")
 
 
 def _local_paths(record: RunRecord) -> Iterator[str]:

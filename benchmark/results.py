@@ -317,6 +317,7 @@ def question(record: RunRecord) -> str:
             protocol.split,
             protocol.part,
             protocol.seen,
+            protocol.tie_rule,
             *(f"{name}={value}" for name, value in asked(record).items()),
             *([str(protocol.split_settings)] if protocol.split != "last" else []),
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,18 +85,26 @@ def compare_command(options: Options, as_json: bool) -> None:
     Raises:
         UserError: They were asked nothing in common, or hold several methods.
     """
-    pairs = [_compared(group, options) for group in pair_up(options)]
+    groups, alone = pair_up(options)
+    pairs = [_compared(group, options) for group in groups]
     if as_json:
-        print(json.dumps({"pairs": [pair.to_json() for pair in pairs]}, indent=2))
+        print(
+            json.dumps({"pairs": [pair.to_json() for pair in pairs], "uncompared": alone}, indent=2)
+        )
         return
     from benchmark.commands.comparison_table import print_pair
 
     for pair in pairs:
         print_pair(pair)
+    for line in alone:
+        print(f"note: {line}")
 
 
-def pair_up(options: Options) -> list[Group]:
+def pair_up(options: Options) -> tuple[list[Group], list[str]]:
     """One contestant of each folder for everything that both were asked.
+
+    Returns:
+        The pairs, and a line for everything that only one of the two was asked.
 
     Raises:
         UserError: See `compare_command`.
@@ -114,25 +122,41 @@ def pair_up(options: Options) -> list[Group]:
     groups = []
     for asked in common:
         one, two = first[asked], second[asked]
-        if {row.path for row in one.rows} == {row.path for row in two.rows}:
+        if {row.path for row in one.rows} & {row.path for row in two.rows}:
             raise UserError(
-                f"both sides are {one.label} of the same folder: name two methods by --a and --b"
+                f"{one.label} stands on both sides: name two methods by --a and --b, or folders "
+                "that share no record"
             )
         groups.append(Group(_told_apart(one, two)))
-    return groups
+    return groups, [*_alone(first, second, "B"), *_alone(second, first, "A")]
+
+
+def _alone(
+    own: Mapping[str, Contestant], others: Mapping[str, Contestant], side: str
+) -> Iterator[str]:
+    """What others were not asked, and what is nearest to it among what they were."""
+    for asked, contestant in own.items():
+        if asked in others:
+            continue
+        record = contestant.records[0]
+        reasons = [differing(record, other.records[0]) for other in others.values()]
+        nearest = ", ".join(sorted(reasons, key=len)[0])
+        yield (
+            f"{record.task.name} on {record.dataset.name} is not compared: {side} has none that "
+            f"was asked the same (nearest: differs in {nearest})"
+        )
 
 
 def _told_apart(one: Contestant, two: Contestant) -> tuple[Contestant, Contestant]:
-    """The two with labels that differ."""
+    """The two with labels that differ: by their settings, else by what their seeds are."""
     if one.label != two.label:
         return one, two
     found = contestants_of([*one.rows, *two.rows])
     if len(found) == 2:
         return found[0], found[1]
-    folders = [str(own.rows[0].path.parent) if own.rows[0].path else "" for own in (one, two)]
     first, second = (
-        Contestant(f"{own.label} ({folder})", own.rows)
-        for own, folder in zip((one, two), folders, strict=True)
+        Contestant(f"{own.label} ({side}, preset {own.rows[0].preset})", own.rows)
+        for side, own in (("A", one), ("B", two))
     )
     return first, second
 
@@ -150,6 +174,12 @@ def _contestants(folder: Path, method: str | None, option: str) -> dict[str, Con
     found: dict[str, Contestant] = {}
     for asked in dict.fromkeys(question(row.record) for row in rows if row.record):
         members = [row for row in rows if row.record and question(row.record) == asked]
+        presets = list(dict.fromkeys(row.preset for row in members))
+        if len(presets) > 1:
+            raise UserError(
+                f"{folder} holds {members[0].method} under several budgets ({', '.join(presets)}): "
+                "name a folder of one"
+            )
         own = contestants_of(members)
         if len(own) > 1:
             labels = "; ".join(contestant.label for contestant in own)
@@ -171,7 +201,7 @@ def _compared(group: Group, options: Options) -> Pair:
     primary = next((own.metric for own in comparisons), None)
     lines = slice_lines(group, primary, second) if options.slices and primary else []
     items = int(group.record.dataset.facts.get("items", 0))
-    ranks = "ranked" in first.averaged.columns or "target_rank" in first.averaged.columns
+    ranks = "target_rank" in first.averaged.columns
     lists = [list_quality(own, items) for own in group.contestants] if ranks else []
     return Pair(group, comparisons, untested, tuple(lines), tuple(lists), _notes(first, second))
 

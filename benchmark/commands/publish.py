@@ -9,14 +9,16 @@ from benchmark.publishing import publish
 from benchmark.tables import Tables, default_tables
 
 
-def publish_command(runs: Sequence[Path], out: Path, tables: Tables | None) -> int:
+def publish_command(
+    runs: Sequence[Path], out: Path, tables: Tables | None, allow_own: bool = False
+) -> int:
     """Publishes records and prints one line each.
 
     Returns:
         1 where a record was refused, else 0.
     """
     refused = count = 0
-    for outcome in publish(runs, out, tables or default_tables()):
+    for outcome in publish(runs, out, tables or default_tables(), allow_own=allow_own):
         count += 1
         refused += bool(outcome.refused)
         if outcome.refused:

@@ -42,8 +42,8 @@ def test_single_cells(runs, capsys):
     assert "same second" not in told
     assert main(["compare", str(runs / "alpha-s0"), str(runs / "alpha-s1")]) == 0  # seeds
     told = capsys.readouterr().out
-    assert "alpha-s0" in told
-    assert "alpha-s1" in told
+    assert "A: alpha (A, preset quick), seeds 0" in told
+    assert "B: alpha (B, preset quick), seeds 1" in told
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,8 @@ def test_single_cells(runs, capsys):
     [
         (["{}", "{}"], "holds alpha, beta: name one by --a"),
         (["{}", "{}", "--a", "alpah", "--b", "beta"], "did you mean 'alpha'"),
-        (["{}", "{}", "--a", "alpha", "--b", "alpha"], "both sides are alpha"),
+        (["{}", "{}", "--a", "alpha", "--b", "alpha"], "alpha stands on both sides"),
+        (["{}/alpha-s0", "{}", "--b", "alpha"], "alpha stands on both sides"),
         (["{}/alpha-s0", "{}/beta-s0", "--metric", "recal@1"], "did you mean 'recall@1'"),
         (["{}/alpha-s0", "{}/nowhere"], "there is no folder"),
     ],
@@ -77,3 +78,23 @@ def test_other_budgets_are_compared_and_said(tmp_path, capsys):
     finished(tmp_path / "two", "alpha", np.zeros(20), preset="full")
     assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
     assert "budgets differ: presets quick, full" in capsys.readouterr().out
+
+
+def test_budgets_are_no_seeds(tmp_path, capsys):
+    for seed in (0, 1):
+        finished(tmp_path / "one", "alpha", np.ones(20), seed)
+    finished(tmp_path / "one/full", "alpha", np.zeros(20), preset="full")
+    finished(tmp_path / "two", "beta", np.zeros(20))
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 2
+    assert "several budgets (quick, full)" in capsys.readouterr().err
+
+
+def test_what_only_one_was_asked_is_said(tmp_path, capsys):
+    for name in ("alpha", "beta"):
+        row = finished(tmp_path / name, name, np.ones(20))
+        task = row.record.task.model_copy(update={"name": "other", "version": name})
+        finished(tmp_path / name / "more", name, np.ones(20), task=task)
+    assert main(["compare", str(tmp_path / "alpha"), str(tmp_path / "beta"), "--no-slices"]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "not compared" in line]
+    assert len(told) == 2
+    assert "nearest: differs in task version (alpha and beta)" in told[0]

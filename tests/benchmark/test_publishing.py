@@ -137,8 +137,40 @@ def test_what_was_asked_otherwise_has_a_place_of_its_own_or_is_refused(
     before = contents(tmp_path / "out")
     code, lines = publish(tmp_path / "b")
     assert code == 1
-    assert "another --seen" in lines[0]
+    assert "differs in seen items (include and exclude)" in lines[0]
     assert contents(tmp_path / "out") == before
+    dataset = record.dataset.model_copy(update={"fingerprint": "0" * 64})
+    keep(tmp_path / "c", "next_item", dataset=dataset)
+    code, lines = publish(tmp_path / "c")
+    assert code == 1
+    assert "differs in data hash" in lines[0]
+    assert contents(tmp_path / "out") == before
+
+
+def test_of_cells_that_want_one_place_one_is_refused_and_none_is_dropped(
+    tmp_path: Path, publish: Publish
+) -> None:
+    record, _ = judged("next_item")
+    protocol = record.protocol.model_copy(update={"seen": "include"})
+    keep(tmp_path / "runs/a", "next_item")
+    keep(tmp_path / "runs/b", "next_item", protocol=protocol)
+    code, lines = publish(tmp_path / "runs")
+    assert code == 1
+    assert lines[-1] == "1 published, 1 refused"
+    assert "its place is that of" in lines[0]
+
+
+def test_own_data_is_published_only_where_somebody_says_so(
+    tmp_path: Path, publish: Publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, _ = judged("next_item")
+    dataset = record.dataset.model_copy(update={"name": "own/shop"})
+    keep(tmp_path / "runs/a", "next_item", dataset=dataset)
+    code, lines = publish(tmp_path / "runs")
+    assert code == 1
+    assert "--allow-own" in lines[0]
+    out = str(tmp_path / "out")
+    assert main(["publish", str(tmp_path / "runs"), "--out", out, "--allow-own"]) == 0
 
 
 @pytest.mark.parametrize(
