@@ -64,6 +64,10 @@ def skeleton(source: str, environment: Environment) -> Skeleton:
     return Skeleton(text, lines)
 
 
+_BARE = re.compile(r"[-+<>=~\s.,%()\[\]]*\d[-+<>=~\s\d.,%()\[\]]*")
+"""Code that says nothing but numbers."""
+
+
 def stray_number(text: str) -> str | None:
     """The first number in a text that is no part of a name."""
     for part in _PARTS.finditer(_LINK.sub("", text)):
@@ -80,12 +84,20 @@ def stray_number(text: str) -> str | None:
 def check_numbers(found: Skeleton, where: str) -> None:
     """A number that is written in the text, and comes from no field, is an error with its line.
 
-    Code, link targets, numbers of lists and of headings may have digits.
+    Link targets, numbers of lists and of headings may have digits, and code that is more than a
+    number.
     """
     for shown in _pieces(found.text):
-        stray = stray_number(shown.text) if shown.place is Place.TEXT else None
+        stray, below = None, 0
+        if shown.place is Place.TEXT:
+            stray = stray_number(shown.text)
+        elif shown.place is not Place.TARGET:
+            for number, code in enumerate(shown.text.splitlines()):
+                if _BARE.fullmatch(code.strip()):
+                    stray, below = code.strip(), number + (shown.place is Place.FENCE)
+                    break
         if stray is not None:
-            line = found.lines[min(shown.line, len(found.lines) - 1)]
+            line = found.lines[min(shown.line + below, len(found.lines) - 1)]
             raise UserError(
                 f"{where} line {line}: {stray!r} is a number in the text; numbers come from "
                 "fields alone (a name that begins with a digit can stand in `backticks`)"

@@ -124,7 +124,7 @@ def test_a_name_that_is_one_thing_or_another_is_checked_only_for_what_neither_ha
     "source",
     [
         "recall@10 on ml-100k with BM25, an H200 and top-10: SHA-256, Llama-3.2-1B, p95.",
-        "`0.31` and ``2 `x` 3``",
+        "`--margin 0.01` and ``2 `x` 3`` and `2.13.0+cpu`",
         "```sh\nrun --seeds 3\n```",
         "[a](figures/12.png) ![b](3.png) <https://doi.org/10.1145/2827872> https://x.y/12",
         "## 2. Data\n\n### 2.1. More\n\n1. first\n2. second",
@@ -160,6 +160,9 @@ def test_names_code_links_and_counters_may_have_digits(source):
         ("{% raw %}7{% endraw %}", "7"),
         ("    0.31 of them", "0.31"),
         ("{{ n }}5", "5"),
+        ("`0.31`", "0.31"),
+        ("found `.31 [.2, .4]`", ".31 [.2, .4]"),
+        ("```\n\n0.31\n```", "0.31"),
         ("{{ 0.31 }}", "0.31"),
         ("{{ n * 100 }}", "100"),
         ("{{ 0.3 + 0.01 }}", "0.3"),
