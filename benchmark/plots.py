@@ -17,6 +17,7 @@ from benchmark.plot_style import (
     save,
     style_of,
 )
+from benchmark.reporting.language_model import language_models
 from benchmark.results import Row, asked, comparison_group
 from benchmark.summary import latest_rows, learning_curves, summarise
 
@@ -203,7 +204,10 @@ def _mean_of(summary: pd.DataFrame) -> str:
 
 
 def title_of(rows: Sequence[Row]) -> str:
-    """What rows of one group have in common: a title, and a line below it."""
+    """What rows of one group have in common: a title, and below it how they were made.
+
+    The last lines name the language models behind them, and what these were pretrained on.
+    """
     record = rows[0].record
     assert record is not None
     protocol = record.protocol
@@ -213,10 +217,14 @@ def title_of(rows: Sequence[Row]) -> str:
     task = record.task.name.replace("_", " ").capitalize()
     task += "".join(f", {name}={value}" for name, value in asked(record).items())
     of_items = f", seen items {seen}" if record.task.name == "next_item" else ""
-    return (
-        f"{task} on {record.dataset.name}: {protocol.part} targets{of_items}\n"
-        f"preset {record.preset}, split {protocol.split}, {record.examples:,} users, "
-        f"seed{'s' if len(seeds) > 1 else ''} {numbers}"
+    models = language_models(row.record for row in rows if row.record)
+    return "\n".join(
+        [
+            f"{task} on {record.dataset.name}: {protocol.part} targets{of_items}",
+            f"preset {record.preset}, split {protocol.split}, {record.examples:,} users, "
+            f"seed{'s' if len(seeds) > 1 else ''} {numbers}",
+            *(own.phrase for own in models),
+        ]
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.provenance import versions_line
+from benchmark.reporting.language_model import language_models, named
 from benchmark.results import Row, RunRecord, asked, load_records, question
 from benchmark.summary import latest_rows, summarise
 from benchmark.tables import Tables, default_tables
@@ -155,7 +156,10 @@ def _first(rows: Sequence[Row]) -> RunRecord:
 def _provenance(rows: Sequence[Row]) -> str:
     """One line: data, targets, protocol, budget, seeds, machine, code."""
     record = _first(rows)
+    records = [row.record for row in rows if row.record]
     seeds = sorted({row.seed for row in rows})
+    found = language_models(records)
+    models = f"; {named(found)}" if found else ""
     protocol = record.protocol
     task = "".join(f", {name}={value}" for name, value in asked(record).items())
     seen = ""
@@ -166,7 +170,7 @@ def _provenance(rows: Sequence[Row]) -> str:
         f"`{record.dataset.target_hash[:12]}`; {record.task.name}{task}, split `{protocol.split}`, "
         f"{protocol.part} targets of {record.examples:,} users{seen}; preset `{record.preset}`, "
         f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; "
-        f"{versions_line([row.record for row in rows if row.record])}."
+        f"{versions_line(records)}{models}."
     )
 
 

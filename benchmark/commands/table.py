@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.reporting.language_model import language_models, named
 from benchmark.results import Row
 
 _PLAIN_WIDTH = 132
@@ -153,5 +154,11 @@ def title(rows: Sequence[Row]) -> str:
     return (
         f"{', '.join(dict.fromkeys(row.task for row in rows))} on {record.dataset.name}: "
         f"{record.protocol.part} targets of {record.examples:,} users, {of_items}"
-        f"preset {record.preset}"
+        f"preset {record.preset}{_models(rows)}"
     )
+
+
+def _models(rows: Sequence[Row]) -> str:
+    """The language models behind some rows, and what these were pretrained on."""
+    found = language_models(row.record for row in rows if row.record)
+    return f", with {named(found)}" if found else ""

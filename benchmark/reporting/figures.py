@@ -73,7 +73,7 @@ def _of_section(section: Section, folder: Path, taken: set[str]) -> Iterator[Fig
     rows = [row for own in section.contest.group.contestants for row in own.rows]
     summary = _summary(section)
     if len(dots) > 1 and shown_metrics(summary):
-        figure = draw_time(summary, _curves(rows), f"{title_of(rows)}\n{_models(section)}")
+        figure = draw_time(summary, _curves(rows), title_of(rows))
         words = f"quality against seconds of training: {about}"
         yield _saved(save(figure, folder / f"{name}-time"), words)
 
@@ -108,11 +108,6 @@ def _curves(rows: Sequence[Row]) -> pd.DataFrame:
         for name, _, variant in (label.partition("\n") for label in curves["label"])
     ]
     return curves
-
-
-def _models(section: Section) -> str:
-    """A line a language model."""
-    return "\n".join(own.phrase for own in section.contest.language_models) or named(())
 
 
 def _of_sweep(sweep: Sweep, folder: Path, taken: set[str]) -> tuple[Figure, ...]:
