@@ -121,11 +121,10 @@ def draw_bars(summary: pd.DataFrame, title: str) -> Figure:
     axes.set_xlabel(f"{what} (whiskers: 95% interval over users{_mean_of(summary)})")
     clear_frame(axes, "x")
     _titled(figure, axes, title)
-    # Above the bars, where it can cover none.
-    axes.legend(
-        loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(metrics), frameon=False,
-        borderaxespad=0.2, columnspacing=1.2, fontsize=9,
-    )  # fmt: skip
+    # Outside of the axes, where it covers neither bars nor the lines of the title.
+    figure.legend(
+        loc="outside lower right", ncols=len(metrics), frameon=False, columnspacing=1.2, fontsize=9
+    )
     return figure
 
 
