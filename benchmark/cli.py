@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -325,6 +326,8 @@ def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return _fail(f"cannot write: {error.strerror}", 1)
         if not isinstance(error, usage):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":

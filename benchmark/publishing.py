@@ -11,6 +11,8 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
+import polars as pl
+
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import differing
 from benchmark.example_files import compact, read_stored, write_examples
@@ -145,8 +147,9 @@ def _publish(path: Path, record: RunRecord, folder: Path, tables: Tables) -> Non
             verdict = check(fresh / RECORD, tables)
             if verdict.status != OK:
                 raise UserError(f"its compact examples do not do: {verdict.problems[0]}")
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror or error}") from None
+    except (OSError, pl.exceptions.ComputeError) as error:
+        reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["?"])[0]
+        raise UserError(f"{folder} cannot be written: {reason}") from None
 
 
 def _refuse_another(record: RunRecord, folder: Path) -> None:

@@ -60,6 +60,9 @@ def summarise(rows: Sequence[Row]) -> pd.DataFrame:
 def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
     """Validation values while training, with the seconds of all stages before counted.
 
+    Of each row those of its last stage that looked: what an earlier one reaches, for example an
+    encoder alone, is not what the row answers.
+
     Returns:
         Columns `label`, `seed`, `stage` (its number), `seconds`, `value`.
     """
@@ -70,7 +73,9 @@ def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
     lines: list[dict[str, Any]] = []
     for position, row in enumerate(rows):
         before = 0.0
-        for number, stage in enumerate(row.record.fit.stages if row.record else ()):
+        stages = row.record.fit.stages if row.record else ()
+        last = max((number for number, stage in enumerate(stages) if stage.curve), default=-1)
+        for number, stage in enumerate(stages):
             lines += [
                 {
                     "label": labels[position],
@@ -80,6 +85,7 @@ def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
                     "value": value,
                 }
                 for seconds, _, value in stage.curve
+                if number == last
             ]
             before += stage.seconds
     return pd.DataFrame(lines, columns=["label", "seed", "stage", "seconds", "value"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,8 @@ from benchmark.evidence.contestants import Contestant, Group, contestants_of, di
 from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
 from benchmark.provenance import differences_in_code
-from benchmark.results import load_records, question
+from benchmark.reporting.reading import read_rows
+from benchmark.results import question
 from benchmark.summary import latest_rows
 
 
@@ -163,7 +165,10 @@ def _told_apart(one: Contestant, two: Contestant) -> tuple[Contestant, Contestan
 
 def _contestants(folder: Path, method: str | None, option: str) -> dict[str, Contestant]:
     """The contestant of a folder by what it was asked."""
-    rows = [row for row in latest_rows(load_records([folder])) if row.record is not None]
+    found_rows, left_out = read_rows([folder])
+    for lost in left_out:
+        print(f"left out: {lost.what}: {lost.why}", file=sys.stderr)
+    rows = [row for row in latest_rows(found_rows) if row.record is not None]
     methods = list(dict.fromkeys(row.method for row in rows))
     if method is not None:
         if method not in methods:

@@ -16,7 +16,12 @@ from benchmark.errors import RunError, UserError
 from benchmark.folders import in_place
 from benchmark.importing.checks import USER
 from benchmark.importing.judge import Judge
-from benchmark.importing.predictions import TARGET_HASH, Predictions, check_targets
+from benchmark.importing.predictions import (
+    TARGET_HASH,
+    Predictions,
+    check_asked,
+    check_targets,
+)
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world
 from benchmark.protocols import Method
@@ -78,6 +83,9 @@ def import_predictions(
     if task not in world.tasks:
         raise UserError(f"{task} cannot be asked on {config.dataset}: {world.unfit[task]}")
     check_targets(predictions, target_hash, world.splits[task].target_hash)
+    ranks = tables.tasks[task].needs == "CandidateRanker"
+    seen = {"seen": world.seen} if ranks else {}
+    check_asked(predictions, {"task": task, "split": world.split_name, "part": world.part, **seen})
     cell = _cell(predictions, name, config, layers, tables, world)
     if not config.force and cell.record.exists():
         try:

@@ -16,7 +16,16 @@ def runs(tmp_path):
     for seed in (0, 1):
         finished(tmp_path, "alpha", rng.random(USERS) < 0.5, seed, columns=about)
         finished(tmp_path, "beta", rng.random(USERS) < 0.2, seed, columns=about)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "record.json").write_text('{"schema_version": 4, "met')
     return tmp_path
+
+
+def test_a_broken_record_beside_them_is_left_out(runs, capsys):
+    assert main(["compare", str(runs), str(runs), "--a", "alpha", "--b", "beta"]) == 0
+    told = capsys.readouterr()
+    assert "McNemar" in told.out
+    assert told.err.splitlines()[0].startswith("left out: ")
 
 
 def test_two_methods_of_one_folder(runs, capsys):
@@ -55,11 +64,13 @@ def test_single_cells(runs, capsys):
         (["{}/alpha-s0", "{}", "--b", "alpha"], "alpha stands on both sides"),
         (["{}/alpha-s0", "{}/beta-s0", "--metric", "recal@1"], "did you mean 'recall@1'"),
         (["{}/alpha-s0", "{}/nowhere"], "there is no folder"),
+        (["{}/alpha-s0", "{}/broken"], "no record that can be read"),
     ],
 )
 def test_wrong_input(runs, capsys, arguments, told):
     assert main(["compare", *(own.format(runs) for own in arguments)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    *left_out, line = capsys.readouterr().err.splitlines()
+    assert all(own.startswith("left out: ") for own in left_out)
     assert told in line
 
 

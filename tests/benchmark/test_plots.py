@@ -154,13 +154,13 @@ def test_variants_of_a_method_are_told_apart(tmp_path):
     assert list(labels) == ["alpha\nas is", "alpha\nepochs=3"]
 
 
-def test_curves_count_the_seconds_of_the_stages_before():
+def test_curves_are_of_the_last_stage_and_count_the_seconds_of_those_before():
     record = make_record("alpha", curve=((5.0, 1, 0.1),), seconds=7.0)
     stage = record.fit.stages[0]
     record = record.model_copy(
         update={"fit": record.fit.model_copy(update={"stages": (stage,) * 2})}
     )
-    assert list(learning_curves([row_of(record, None)])["seconds"]) == [5.0, 12.0]
+    assert list(learning_curves([row_of(record, None)])["seconds"]) == [12.0]
 
 
 def test_styles_differ():

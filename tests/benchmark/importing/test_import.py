@@ -53,8 +53,8 @@ def frame() -> pl.DataFrame:
     return judged("next_item")[1].examples.select("user", "ranked")
 
 
-def write(frame: pl.DataFrame, target_hash: str = "") -> str:
-    metadata = {"target_hash": target_hash} if target_hash else {}
+def write(frame: pl.DataFrame, target_hash: str = "", **more: str) -> str:
+    metadata = {"target_hash": target_hash, **more} if target_hash else {}
     frame.write_parquet("answers.parquet", metadata=metadata)
     return "answers.parquet"
 
@@ -207,3 +207,23 @@ def test_settings_of_the_task_hold(call: Import, frame: pl.DataFrame, target_has
     assert "60 users are not asked" in err
     code, _, err = call(*IMPORT, "--name", "a", "--set", "next_item.k=12")
     assert "a list has fewer items than 12" in err
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "told"),
+    [
+        ({}, ["--part", "validation"], "answers part 'test' (its metadata names no part)"),
+        ({"part": "validation"}, [], "answers part 'validation', not 'test'"),
+        ({"seen": "include"}, [], "answers seen 'include', not 'exclude'"),
+        ({"split": "cold_items"}, [], "answers split 'cold_items', not 'last'"),
+        ({"task": "favorite_genre"}, [], "answers task 'favorite_genre'"),
+    ],
+)
+def test_answers_to_something_else_are_found_though_the_targets_are_the_same(
+    call: Import, frame: pl.DataFrame, target_hash: str,
+    metadata: dict[str, str], options: list[str], told: str,
+) -> None:  # fmt: skip
+    write(frame, target_hash, **metadata)
+    code, _, err = call(*IMPORT, "--name", "mine", *options)
+    assert code == 2
+    assert told in err
