@@ -52,6 +52,9 @@ class RunConfig(BaseModel):
     multi_task: bool = Field(False, description="one fit of a method serves all tasks")
     as_json: bool = Field(False, alias="json", description="print the rows as JSON on stdout")
     sections: dict[str, dict[str, Any]] = Field({}, description="settings a method or task")
+    tuning: dict[str, dict[str, Any]] = Field(
+        {}, description="how settings were found, by method, with the name of the file as `file`"
+    )
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -86,9 +89,12 @@ class RunConfig(BaseModel):
 
 
 _KEYS = {info.alias or name: name for name, info in RunConfig.model_fields.items()}
-_KEYS.pop("sections")
 TUNING = "tuning"
 """Key of a configuration file that only says where its settings come from; see `tune`."""
+_KEYS.pop("sections")
+_KEYS.pop(TUNING)
+_TUNED = ("dataset", "task", "split", "split_settings", "target_hash", "settings")
+"""What must be known of a search to say whether a run may use what it found."""
 
 
 class Preset(BaseModel):
@@ -160,7 +166,9 @@ def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -
             elif key in known:
                 check_names(tables.settings_model(key), value, key)
                 sections[key] = value
-            elif key != TUNING:
+            elif key == TUNING:
+                values[TUNING] = _tuning(value, file)
+            else:
                 raise unknown(f"key in {file}", str(key), [*_KEYS, *known])
     given = {key: value for key, value in options.items() if value is not None}
     from_file = values.get("set") or []
@@ -174,6 +182,19 @@ def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -
         raise UserError(_with_flag(error)) from None
     _check(config, tables)
     return config
+
+
+def _tuning(value: object, file: Path) -> dict[str, dict[str, Any]]:
+    """What a file says of its searches, each with the name of the file."""
+    entries: dict[str, dict[str, Any]] = {}
+    for name, entry in value.items() if isinstance(value, dict) else [("it", None)]:
+        if not isinstance(entry, dict) or not {*_TUNED} <= {*entry}:
+            raise UserError(
+                f"{file}: what stands under {TUNING} is to be as userllm-bench tune wrote it, "
+                f"{', '.join(_TUNED)} of each method; {name} is not"
+            )
+        entries[str(name)] = {**entry, "file": file.name}
+    return entries
 
 
 def chosen_methods(config: RunConfig, tables: Tables) -> tuple[str, ...]:

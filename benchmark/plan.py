@@ -146,6 +146,7 @@ class Cell:
         serves_all: Whether its fit serves all tasks of the run.
         shares: Whether stages of it serve other tasks of the run too.
         outliner: What makes its outline, `module:attribute`; "" = nothing.
+        tuned: See `RunRecord.tuned`.
     """
 
     task: Callable[[], Task]
@@ -167,6 +168,7 @@ class Cell:
     serves_all: bool = False
     shares: bool = False
     outliner: str = ""
+    tuned: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:

@@ -25,6 +25,7 @@ from benchmark.settings import flatten
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem, resolve_seen
+from benchmark.tuning.applied import tuned_of
 from benchmark.types import IDS
 from benchmark.variants import Variant
 
@@ -259,6 +260,7 @@ def make_cell(
         axes=variant.axes,
         encoder=encoder,
         outliner=method_entry.outline,
+        tuned=tuned_of(method, config, layers, tables),
     )
 
 

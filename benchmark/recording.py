@@ -132,6 +132,7 @@ def make_record(
         git=host.source_state(),
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         command=world.command,
+        tuned=None if cell.tuned is None else dict(cell.tuned),
     )
 
 

@@ -115,6 +115,8 @@ class RunRecord(_Part):
     `encoder` is what stands in the encoder slot of a method that has one; what somebody set of it
     is also among the method's changes, under its name. `imported` names the file of answers (name,
     SHA-256) of a row that was not run here: what fitting it took is then unknown and stands as 0.
+    `tuned` says what search found its settings, where a file of `tune` gave them: see
+    `benchmark.tuning.applied.tuned_of`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -137,6 +139,7 @@ class RunRecord(_Part):
     cost: Cost = Cost()
     llm: dict[str, str] | None = None
     imported: dict[str, str] | None = None
+    tuned: dict[str, Any] | None = None
     host: dict[str, Any] = {}
     python: str
     versions: dict[str, str] = {}

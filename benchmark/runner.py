@@ -19,6 +19,7 @@ from benchmark.planning import open_world, planned_cells
 from benchmark.progress import RunProgress
 from benchmark.results import Row
 from benchmark.tables import Tables, why_unavailable
+from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
 
 
@@ -63,6 +64,8 @@ def run(
                 layers.resolve(tables, encoder)
     check_writable(config.out)
     world = open_world(config, tables, layers, llm_facts, command)
+    hashes = {name: split.target_hash for name, split in world.splits.items()}
+    check_tuned(config, layers, tables, hashes)
     rows: list[Row] = []
     settled: dict[str, Row] = {}
     stopped = ""

@@ -24,7 +24,9 @@ def tune(
         typer.Option(
             min=0,
             help="Seconds of training and evaluation after which no further trial of a method "
-            "begins, earlier calls counted; the same for every method.",
+            "begins, earlier calls counted; the same for every method. A stage from the cache "
+            "counts as when it was made, and the search of an encoder also counts as that of "
+            "the method which is tuned on top of it.",
         ),
     ] = 3600.0,
     metric: Annotated[

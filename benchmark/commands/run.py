@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
 from benchmark.tables import Tables, default_tables
+from benchmark.tuning.applied import check_tuned
 
 if TYPE_CHECKING:
     from benchmark.results import Row
@@ -30,7 +31,9 @@ def run_command(
     """
     tables = tables or default_tables()
     config = read_config(file, options, tables)
-    read_layers(config, tables)  # before the imports below, which take seconds
+    layers = read_layers(config, tables)  # before the imports below, which take seconds
+    for note in check_tuned(config, layers, tables):
+        print(note, file=sys.stderr)
     warning = read_preset(config.preset, tables).warning
     from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run

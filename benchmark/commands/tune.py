@@ -166,6 +166,11 @@ def _print(search: Search, outcomes: Sequence[Outcome], warning: str) -> None:
     for own in outcomes:
         if own.na:
             print(f"{own.method}: n/a: {own.na}")
+        if own.encoder_seconds:
+            print(
+                f"{own.method}: {own.encoder_seconds:.1f} s of its {search.seconds:g} were the "
+                "search of its encoder"
+            )
         for attempt in own.attempts:
             if attempt.reason:
                 print(f"{own.method} trial {attempt.number}: failed: {attempt.reason}")
@@ -213,6 +218,7 @@ def _row(outcome: Outcome, search: Search) -> dict[str, Any]:
         "trials": tried,
         "failed": failed,
         "seconds": seconds,
+        "encoder_seconds": outcome.encoder_seconds,
         "limit_seconds": search.seconds,
         "as_is": entry.get("as_is"),
         "best": entry.get("best"),

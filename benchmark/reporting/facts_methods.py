@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.durations import duration
 from benchmark.reporting.facts_results import Result
 from benchmark.reporting.language_model import language_models
+from benchmark.results import RunRecord
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -34,7 +36,8 @@ class MethodFacts:
         parameters: All that it has.
         trained: Those that the last stage trains.
         budget: What was spent, in a phrase.
-        changes: What somebody set of it.
+        changes: What somebody or a search set of it.
+        tuned: What search found its settings, in a phrase; "" where none did.
         reads_text: Whether a language model is part of it.
         notes: What fitting had to say.
     """
@@ -46,6 +49,7 @@ class MethodFacts:
     trained: int
     budget: str
     changes: str
+    tuned: str
     reads_text: bool
     notes: tuple[str, ...]
 
@@ -112,8 +116,24 @@ def _method(own: Result) -> MethodFacts:
         trained=record.fit.trained_parameters,
         budget=str(record.budget.get("text", "")),
         changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
+        tuned=_tuned(record),
         reads_text=bool(language_models(own.records)),
         notes=tuple(dict.fromkeys(note for one in own.records for note in one.fit.notes)),
+    )
+
+
+def _tuned(record: RunRecord) -> str:
+    search = record.tuned
+    if search is None:
+        return ""
+    name = search["method"]
+    as_whom = "" if name == record.method.name else f" as `{name}`"
+    encoder = search.get("encoder_seconds", 0)
+    below = f", after {duration(encoder)} for its encoder," if encoder else ""
+    by_hand = f", by hand {', '.join(search['set'])}" if search.get("set") else ""
+    return (
+        f"tuned{as_whom}: {search['trials']} trials in {duration(search['seconds'])}{below} on "
+        f"validation targets of {search['dataset']}, split {search['split']}{by_hand}"
     )
 
 

@@ -112,6 +112,8 @@ class Threats:
         hub_models: Language models that may have met the data before.
         validation: How many records are scored on validation targets, which also chose weights.
         changed: Records of source trees with uncommitted changes.
+        learning: Records of methods that train something.
+        tuned: How many of these have settings that a search found.
     """
 
     leaks: tuple[str, ...]
@@ -120,6 +122,8 @@ class Threats:
     hub_models: tuple[str, ...]
     validation: int
     changed: int
+    learning: int
+    tuned: int
 
 
 def commands_of(rows: Iterable[Row]) -> tuple[Command, ...]:
@@ -188,6 +192,7 @@ def threats_of(records: Sequence[RunRecord]) -> Threats:
         if number is not None and of:
             tied[name, record.protocol.split] = Tied(name, record.protocol.split, number, of)
     hub = (own.name for own in language_models(records) if not own.embedded)
+    learning = [record for record in records if record.fit.trained_parameters]
     return Threats(
         leaks=_each(leaks),
         tied=tuple(own for _, own in sorted(tied.items())),
@@ -195,6 +200,8 @@ def threats_of(records: Sequence[RunRecord]) -> Threats:
         hub_models=_each(hub),
         validation=sum(record.protocol.part != "test" for record in records),
         changed=sum(map(_changed, records)),
+        learning=len(learning),
+        tuned=sum(record.tuned is not None for record in learning),
     )
 
 

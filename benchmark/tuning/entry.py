@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from typing import Any
 
 import benchmark
@@ -14,6 +13,7 @@ from benchmark.settings import flatten
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.study import Study
+from benchmark.tuning.tuned import Below
 
 
 def facts_of(cell: Cell, space: Space, search: Search, world: World) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def facts_of(cell: Cell, space: Space, search: Search, world: World) -> dict[str
 
 
 def make_entry(
-    study: Study, search: Search, world: World, cell: Cell, below: Mapping[str, Any]
+    study: Study, search: Search, world: World, cell: Cell, below: Below
 ) -> dict[str, Any]:
     """What a file says of a method: what was found, how, and what it took.
 
@@ -47,7 +47,7 @@ def make_entry(
         search: What was asked.
         world: Of the search's run.
         cell: The method as it is.
-        below: What the file changes of the encoder in its slot, by the encoder's name.
+        below: What the file says of the encoder in its slot.
     """
     method, attempts, best = cell.method_name, study.attempts(), study.best()
     assert best is not None
@@ -68,9 +68,10 @@ def make_entry(
         "limit_seconds": search.seconds,
         "limit_trials": search.trials,
         "seconds": seconds,
+        "encoder_seconds": below.seconds,
         "space": study.space.to_json(),
         "sampler": study.sampler,
-        "dataset": world.dataset.name,
+        "dataset": config.dataset,
         "task": cell.task_name,
         "part": world.part,
         "preset": world.preset,
@@ -79,7 +80,7 @@ def make_entry(
         "seen": world.seen,
         "seed": cell.seed,
         "set": list(config.assignments),
-        "encoder": dict(below),
+        "encoder": dict(below.settings),
         "llm": world.llm_facts if cell.uses_llm else None,
         "dataset_hash": world.dataset.fingerprint,
         "target_hash": cell.split.target_hash,

@@ -20,7 +20,8 @@ class Search:
         config: The run that trials are cells of: one task and seed, part validation.
         tables: What can be named.
         trials: Most trials of a method, those of earlier calls counted.
-        seconds: Of training and evaluation after which a method begins no further trial, likewise.
+        seconds: Of training and evaluation after which a method begins no further trial, likewise;
+            those of the search of its encoder, on which it stands, are part of them.
         metric: What is optimised.
         out: Folder of the file of tuned settings; records and journals lie in the run's.
         anew: Whether earlier trials are forgotten.
@@ -63,6 +64,7 @@ class Outcome:
         entry: What the file says of it; empty where no trial has a value.
         attempts: All trials, in order.
         notes: What should be known of the file.
+        encoder_seconds: Of the search of its encoder, on which it stands.
     """
 
     method: str
@@ -70,10 +72,11 @@ class Outcome:
     entry: Mapping[str, Any] | None = None
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+    encoder_seconds: float = 0.0
 
     @property
     def totals(self) -> tuple[int, int, float]:
-        """Trials, how many of them failed, and the seconds of all."""
+        """Trials, how many of them failed, and the seconds of all, without the encoder's."""
         failed = sum(own.value is None for own in self.attempts)
         seconds = sum(own.seconds for own in self.attempts)
         return len(self.attempts), failed, round(seconds, 2)

@@ -1,12 +1,14 @@
-"""One search as optuna keeps it: a journal that an interrupt leaves whole, and what was tried.
+"""One search as optuna keeps it: a journal of a line a trial, and what was tried.
 
 What is suggested follows from the seed and the trials before alone: an interrupted search goes on
-as if nothing had happened.
+as if nothing had happened. A line that was being written when the machine stopped is cut off when
+the journal is opened, so that the trial that it was about is lost and no other.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,7 +51,7 @@ class Attempt:
         number: See `Suggestion`.
         state: Whether it has a value.
         value: Of the metric that is optimised, on validation targets; None where it failed.
-        seconds: Of training and evaluation.
+        seconds: Of training and evaluation; a stage from the cache counts as when it was made.
         settings: See `Suggestion`.
         reason: Why it failed.
         config_hash: Of its record; "" where it left none.
@@ -84,6 +86,7 @@ class Study:
     def __init__(self, path: Path, space: Space, facts: Mapping[str, Any], seed: int) -> None:
         self.path, self.space, self.seed = path, space, seed
         path.parent.mkdir(parents=True, exist_ok=True)
+        _cut_half_written(path)
         self._distributions = {name: own.distribution() for name, own in space.dimensions.items()}
         self._study = self._open()
         given = json.loads(json.dumps(dict(facts), default=str))
@@ -169,6 +172,23 @@ class Study:
                 user_attrs={_ATTEMPT: asdict(attempt)},
             )
         )
+
+
+def _cut_half_written(path: Path) -> None:
+    """Cuts a last line that has no end or is no JSON: what is appended to it would be lost too."""
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        text = file.read()
+        whole = text[: text.rfind(b"\n") + 1]
+        last = whole[whole.rfind(b"\n", 0, -1) + 1 :]
+        try:
+            json.loads(last or b"{}")
+        except ValueError:
+            whole = whole[: -len(last)]
+        if whole != text:
+            file.truncate(len(whole))
+            os.fsync(file.fileno())
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from benchmark.locking import locked
 from benchmark.plan import Cell, World
 from benchmark.planning import planned_cells
 from benchmark.progress import RunProgress
-from benchmark.results import Row
+from benchmark.results import Row, RunRecord
 from benchmark.runner import run
 from benchmark.settings import nest
 from benchmark.tables import Tables
@@ -22,7 +22,7 @@ from benchmark.tuning.entry import facts_of, make_entry
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.study import Attempt, Study, Suggestion
-from benchmark.tuning.tuned import Entries, outdated, read_tuned, standing_on, write_tuned
+from benchmark.tuning.tuned import Below, Entries, outdated, read_tuned, standing_on, write_tuned
 from benchmark.variants import Variant
 
 AXIS = "trial"
@@ -32,7 +32,7 @@ AXIS = "trial"
 def tune_method(
     method: str, space: Space, search: Search, world: World, progress: RunProgress
 ) -> Outcome:
-    """Tries settings of one method until trials or time are used up.
+    """Tries settings of one method until trials or time are used up; one trial always runs.
 
     Args:
         method: Its name.
@@ -69,25 +69,24 @@ def tune_method(
                 entry, notes = _keep(
                     method, make_entry(study, search, world, cell, below), search, progress
                 )
-            spent = sum(own.seconds for own in attempts)
+            spent = below.seconds + sum(own.seconds for own in attempts)
             if attempts and (len(attempts) >= search.trials or spent >= search.seconds):
-                return Outcome(method, "", entry, tuple(attempts), tuple(notes))
+                found = tuple(attempts)
+                return Outcome(method, "", entry, found, tuple(notes), below.seconds)
             suggestion = study.suggest()
             attempt = _try(method, suggestion, config, search, progress)
             study.add(suggestion, attempt)
-            _tell(attempt, study, spent + attempt.seconds, search, progress)
+            _tell(attempt, study, below, spent + attempt.seconds, search, progress)
 
 
-def _standing(
-    method: str, search: Search, entries: Entries
-) -> tuple[configs.RunConfig, dict[str, Any]]:
+def _standing(method: str, search: Search, entries: Entries) -> tuple[configs.RunConfig, Below]:
     """The run on top of what the file says of the encoder in the method's slot, and that."""
     encoder = configs.read_layers(search.config, search.tables).encoder(search.tables, method)
     if encoder is None or encoder == method:
-        return search.config, {}
+        return search.config, Below()
     below = standing_on(encoder, entries)
-    sections = {**search.config.sections, encoder: nest(below)}
-    return search.config.model_copy(update={"sections": sections}), {encoder: below}
+    sections = {**search.config.sections, encoder: nest(below.settings[encoder])}
+    return search.config.model_copy(update={"sections": sections}), below
 
 
 def _as_is(
@@ -118,7 +117,7 @@ def _try(
     if record is None:
         taken = time.perf_counter() - began
     else:
-        taken = record.fit.wall_seconds + record.evaluation_seconds
+        taken = seconds_of(record)
         reason = "" if value is not None else f"{search.metric} was not measured"
     return Attempt(
         number=suggestion.number,
@@ -131,14 +130,30 @@ def _try(
     )
 
 
+def seconds_of(record: RunRecord) -> float:
+    """What a trial costs: a stage from the cache counts with the seconds of its making.
+
+    Else what a search may try would hang on what ran before it.
+    """
+    reused = sum(stage.seconds for stage in record.fit.stages if stage.reused)
+    return record.fit.wall_seconds + record.evaluation_seconds + reused
+
+
 def _tell(
-    attempt: Attempt, study: Study, spent: float, search: Search, progress: RunProgress
+    attempt: Attempt,
+    study: Study,
+    below: Below,
+    spent: float,
+    search: Search,
+    progress: RunProgress,
 ) -> None:
     best = study.best()
     value = attempt.reason if attempt.value is None else f"{search.metric} {attempt.value:.4f}"
     so_far = "" if best is None else f", best {best.value:.4f} (trial {best.number})"
+    of_encoder = f" ({duration(below.seconds)} its encoder's search)" if below.seconds else ""
     progress.note(
         f"{attempt.state}: {value}{so_far}; {duration(spent)} of {duration(search.seconds)}"
+        f"{of_encoder}"
     )
 
 

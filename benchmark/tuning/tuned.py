@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def read_tuned(path: Path) -> Entries:
 
 
 def _of_a_search(entry: object) -> bool:
-    needed = {*_SHARED, "settings", "space", "history"}
+    needed = {*_SHARED, "settings", "seconds", "space", "history"}
     return isinstance(entry, dict) and needed <= {*entry}
 
 
@@ -100,9 +101,24 @@ def _sections(entries: Entries, tables: Tables) -> Entries:
     return sections
 
 
-def standing_on(encoder: str, entries: Entries) -> dict[str, Any]:
-    """What a file changes of an encoder, and so of every method that has it in its slot, dotted."""
-    return dict(entries[encoder]["settings"]) if encoder in entries else {}
+@dataclass(frozen=True)
+class Below:
+    """What a method stands on that has an encoder in its slot.
+
+    Attributes:
+        settings: What a file changes of the encoder, dotted, by the encoder's name; empty for a
+            method without a slot.
+        seconds: Of the search that found it; they count as the method's own.
+    """
+
+    settings: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def standing_on(encoder: str, entries: Entries) -> Below:
+    """What a file says of an encoder, and so of every method that has it in its slot."""
+    entry = entries.get(encoder, {"settings": {}, "seconds": 0.0})
+    return Below({encoder: dict(entry["settings"])}, entry["seconds"])
 
 
 def outdated(entries: Entries) -> list[str]:
@@ -110,7 +126,7 @@ def outdated(entries: Entries) -> list[str]:
     lines = []
     for name, entry in entries.items():
         for encoder, settings in entry.get("encoder", {}).items():
-            if standing_on(encoder, entries) != settings:
+            if standing_on(encoder, entries).settings[encoder] != settings:
                 lines.append(
                     f"{name} was tuned on other settings of {encoder} than stand here now: tune it "
                     "again with --force"

@@ -2,7 +2,8 @@
 # The reference study, one part a call: study.sh PART, from the root of the project.
 # Finished cells are skipped, so a part may be stopped and called again; seeds come one after the
 # other, so what is there after a stop has all methods. Data sets but ml-100k are prepared before
-# (README, "Data"); `tune` comes before `ml_100k`, and everything before `publish`.
+# (README, "Data"); `tune` comes before `ml_100k` and `ml_latest_small`, and everything before
+# `publish`.
 set -eu
 
 bench="${BENCH:-.venv/bin/userllm-bench}"
@@ -14,17 +15,31 @@ small="--set text_prompt.targets=40000 --set user_llm.tune.targets=40000
 
 cells() { "$bench" run --threads 1 --no-keep-models "$@"; }
 
+# A split is tuned by itself: test targets of one are among what the other trains and validates on.
+# The search of user_encoder counts as part of that of user_llm, which is tuned on top of it.
 tune() {
-    for method in user_encoder user_llm sasrec text_prompt bert4rec dual_encoder; do
-        "$bench" tune --method "$method" --trials 30 --seconds "${SECONDS_EACH:-3600}" --threads 1 \
-            --task next_item --dataset ml-100k --preset quick --set cost.users=0
+    for split in last global_time; do
+        for method in user_encoder user_llm sasrec text_prompt bert4rec dual_encoder; do
+            "$bench" tune --method "$method" --trials 30 --seconds "${SECONDS_EACH:-3600}" \
+                --threads 1 --task next_item --dataset ml-100k --split "$split" --preset quick \
+                --set cost.users=0
+        done
     done
 }
 
+tuned_file() {
+    case "$1" in
+        last) echo "$tuned/ml-100k-next_item.yaml" ;;
+        *) echo "$tuned/ml-100k-next_item-$1.yaml" ;;
+    esac
+}
+
+# What is tuned on next_item says nothing of favorite_genre: its settings are the preset's, which
+# nobody tuned.
 ml_100k() {
     for seed in $seeds; do
         for split in last global_time; do
-            cells --config "$tuned/ml-100k-next_item.yaml" --preset full --split "$split" \
+            cells --config "$(tuned_file "$split")" --preset full --split "$split" \
                 --seeds "$seed"
             cells --task favorite_genre --dataset ml-100k --preset full --split "$split" \
                 --seeds "$seed"
@@ -32,20 +47,23 @@ ml_100k() {
     done
 }
 
+# Settings of ml-100k: nobody tuned any on these data. Of favorite_genre they are the preset's.
 ml_latest_small() {
     for seed in $seeds; do
-        cells --config "$tuned/ml-100k-next_item.yaml" --dataset ml-latest-small --preset full \
+        cells --config "$(tuned_file last)" --dataset ml-latest-small --preset full \
             --seeds "$seed"
         cells --task favorite_genre --dataset ml-latest-small --preset full --seeds "$seed"
     done
 }
 
+# Settings that nobody tuned: published recipes for sasrec and bert4rec, else the preset's.
 ml_1m() {
     for seed in $seeds; do
-        cells --config "$tuned/ml-1m-next_item.yaml" --seeds "$seed"
+        cells --config results/reference/ml-1m.yaml --seeds "$seed"
     done
 }
 
+# Settings of the preset, which nobody tuned; of `small` above too.
 amazon() {
     for seed in $seeds; do
         for name in amazon-2018/Gift_Cards amazon-2014/Musical_Instruments; do
@@ -56,6 +74,7 @@ amazon() {
     done
 }
 
+# Likewise.
 google() {
     for seed in $seeds; do
         # shellcheck disable=SC2086

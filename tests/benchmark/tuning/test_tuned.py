@@ -8,7 +8,7 @@ import yaml
 from benchmark.config import read_config
 from benchmark.errors import UserError
 from benchmark.tables import default_tables
-from benchmark.tuning.tuned import outdated, read_tuned, standing_on, write_tuned
+from benchmark.tuning.tuned import Below, outdated, read_tuned, standing_on, write_tuned
 
 TABLES = default_tables()
 
@@ -20,6 +20,9 @@ def entry(settings, encoder=None, **changes):
         "task": "next_item",
         "dataset": "ml-100k",
         "split": "last",
+        "split_settings": {},
+        "target_hash": "t",
+        "seconds": 60.0,
         "preset": "quick",
         "seen": "exclude",
         "space": {"align.noise": {"low": 0.0, "high": 1.0}, "strategy": ["full", "enc"]},
@@ -68,8 +71,8 @@ def test_what_methods_do_not_share_is_not_said_for_all(tmp_path):
 def test_a_method_stands_on_what_was_tuned_of_its_encoder(tmp_path):
     encoder = {"transformer.width": 128}
     entries = {"user_encoder": entry(encoder), "sasrec": entry({})}
-    assert standing_on("user_encoder", entries) == encoder
-    assert standing_on("bert4rec", entries) == {}
+    assert standing_on("user_encoder", entries) == Below({"user_encoder": encoder}, 60.0)
+    assert standing_on("bert4rec", entries) == Below({"bert4rec": {}}, 0.0)
     entries["user_llm"] = entry({}, {"user_encoder": encoder})
     assert outdated(entries) == []
     entries["user_encoder"] = entry({"transformer.width": 32})
