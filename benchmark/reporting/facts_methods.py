@@ -127,7 +127,7 @@ def _tuned(record: RunRecord) -> str:
     if search is None:
         return ""
     name = search["method"]
-    as_whom = "" if name == record.method.name else f" as `{name}`"
+    as_whom = "" if name == record.method.name else f" as {name}"
     encoder = search.get("encoder_seconds", 0)
     below = f", after {duration(encoder)} for its encoder," if encoder else ""
     by_hand = f", by hand {', '.join(search['set'])}" if search.get("set") else ""

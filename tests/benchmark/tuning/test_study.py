@@ -129,6 +129,38 @@ def test_a_search_that_was_begun_otherwise_says_what_differs(tmp_path, changed, 
     assert len(open_study(tmp_path).attempts()) == 2
 
 
+@pytest.mark.parametrize("left", [1, 40, -1, -40])
+def test_a_half_written_line_costs_the_trial_that_it_was_about(tmp_path, left):
+    """Whether the first bytes of the line are there or all but the last ones."""
+    whole = go_on(open_study(tmp_path / "whole"), 4)
+    path = tmp_path / "one.journal"
+    go_on(open_study(tmp_path), 2)
+    two = path.read_bytes()
+    go_on(open_study(tmp_path), 3)
+    line = path.read_bytes()[len(two) :]
+    path.write_bytes(two + line[:left])
+    assert open_study(tmp_path).attempts() == whole[:2]
+    assert go_on(open_study(tmp_path), 4) == whole
+    assert open_study(tmp_path).attempts() == whole
+
+
+@pytest.mark.parametrize("end", [b"\0" * 9, b"\0" * 9 + b"\n", b'{"op_code":\n'])
+def test_a_last_line_that_is_no_json_is_cut(tmp_path, end):
+    attempts = go_on(open_study(tmp_path), 2)
+    path = tmp_path / "one.journal"
+    path.write_bytes(path.read_bytes() + end)
+    assert open_study(tmp_path).attempts() == attempts
+    assert len(go_on(open_study(tmp_path), 3)) == 3
+
+
+def test_a_journal_of_which_only_the_beginning_was_written_begins_anew(tmp_path):
+    whole = go_on(open_study(tmp_path), 1)
+    path = tmp_path / "one.journal"
+    path.write_bytes(path.read_bytes()[:20])
+    assert open_study(tmp_path).attempts() == []
+    assert go_on(open_study(tmp_path), 1) == whole
+
+
 def test_a_broken_journal_is_one_line(tmp_path):
     go_on(open_study(tmp_path), 1)
     path = tmp_path / "one.journal"
