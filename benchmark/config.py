@@ -103,6 +103,7 @@ class Preset(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     description: str
+    size: int = Field(0, description="which budget is larger: primary tests are of the largest")
     warning: str = ""
     settings: dict[str, dict[str, Any]] = {}
 

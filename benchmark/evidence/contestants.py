@@ -45,6 +45,16 @@ class Contestant:
         """The seeds that have finished."""
         return tuple(row.seed for row in self.rows)
 
+    @property
+    def imported(self) -> bool:
+        """Whether some of its answers came from a model that was not run here."""
+        return any(record.imported is not None for record in self.records)
+
+    @property
+    def made(self) -> str:
+        """When the last of its records was made, in ISO 8601."""
+        return max(record.created for record in self.records)
+
     @cached_property
     def by_seed(self) -> dict[int, pl.DataFrame]:
         """Examples of each seed, sorted by user.

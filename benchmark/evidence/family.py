@@ -2,17 +2,28 @@
 
 On each data set the studied method against each baseline, on the first metric of each task:
 recall@1 of next items, recall@1 of labels, ROUGE-L of reviews. All tests of one data set, of all
-its tasks and splits, are one family, corrected after Holm.
+its tasks and splits, are one family, corrected after Holm. Nothing that was measured has a say in
+who takes part:
+
+- Test targets; settings of task and split that nobody changed; a preset without a warning.
+- Of each data set, task and split one group in which the studied method and a baseline can be
+  tested: of the latest task version; with seen items left out where both were run (a record does
+  not say what `auto` would have chosen); of the largest preset; made last.
+- The studied method once and each baseline of the tables once: with the most seeds, then the one
+  made last. Variants of the studied method, imported rows, methods that the tables lack, and
+  further settings of a method take no part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from benchmark.evidence.comparisons import MARGIN, Comparison, compare_on
-from benchmark.evidence.contestants import Contestant, Group
-from benchmark.metrics.tests_of_difference import holm
+from benchmark.evidence.comparisons import MARGIN, SIGNIFICANCE, Comparison, compare_on
+from benchmark.evidence.contestants import Contestant, Group, differing
+from benchmark.metrics.tests_of_difference import detectable_difference, holm
+from benchmark.results import RunRecord, asked
 
 
 @dataclass(frozen=True)
@@ -23,11 +34,17 @@ class Plan:
         studied: The method that the study is about.
         its_variants: Methods that are the same with other settings: they are no baselines.
         metrics: Task → its first metric.
+        baselines: Methods that it is tested against.
+        presets: Those without a warning, the largest budget first.
+        split_settings: Split → its settings where nobody changed them.
     """
 
     studied: str
     its_variants: frozenset[str]
     metrics: Mapping[str, str]
+    baselines: frozenset[str]
+    presets: tuple[str, ...]
+    split_settings: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -41,33 +58,129 @@ class Primary:
 def primary_tests(groups: Sequence[Group], plan: Plan, margin: float = MARGIN) -> list[Primary]:
     """The tests of all families, each corrected within that of its data set.
 
+    What is detectable is that of the smallest p-value of the family: a difference that is found
+    at the level divided by the number of tests.
+
     Args:
         groups: Of any data sets, tasks and splits.
         plan: What was fixed before looking.
         margin: Differences within it count as none.
     """
     families: dict[str, list[Primary]] = {}
-    for group in groups:
-        metric = plan.metrics.get(group.record.task.name)
-        if metric is None:
+    for group, why in zip(groups, exploratory(groups, plan), strict=True):
+        if why:
             continue
-        for first in _studied(group, plan):
-            for second in group.contestants:
-                if second.method == plan.studied or second.method in plan.its_variants:
-                    continue
-                comparison = compare_on(metric, first, second, margin=margin)
-                if comparison is not None:
-                    own = families.setdefault(group.record.dataset.fingerprint, [])
-                    own.append(Primary(group, comparison))
-    found = []
-    for family in families.values():
-        corrected = holm([test.comparison.p for test in family])
-        found += [
-            replace(test, comparison=replace(test.comparison, p_corrected=p))
-            for test, p in zip(family, corrected, strict=True)
-        ]
-    return found
+        metric = plan.metrics[group.record.task.name]
+        for first, second in _pairs(group, plan):
+            comparison = compare_on(metric, first, second, margin=margin)
+            if comparison is not None:
+                own = families.setdefault(group.record.dataset.fingerprint, [])
+                own.append(Primary(group, comparison))
+    return [test for family in families.values() for test in _corrected(family)]
 
 
-def _studied(group: Group, plan: Plan) -> list[Contestant]:
-    return [own for own in group.contestants if own.method == plan.studied]
+def exploratory(groups: Sequence[Group], plan: Plan) -> list[str]:
+    """For each group why no primary test is about it, "" where some are."""
+    whys = [_outside(group, plan) for group in groups]
+    chosen: dict[tuple[str, str, str], Group] = {}
+    for group, why in zip(groups, whys, strict=True):
+        if not why:
+            best = chosen.setdefault(_question(group), group)
+            if _rank(group, plan) > _rank(best, plan):
+                chosen[_question(group)] = group
+    return [
+        why or _beside(group, chosen[_question(group)])
+        for group, why in zip(groups, whys, strict=True)
+    ]
+
+
+def not_planned(record: RunRecord, plan: Plan) -> str:
+    """What keeps records that were asked so from primary tests, "" = nothing."""
+    protocol, task = record.protocol, record.task.name
+    if task not in plan.metrics:
+        return f"no metric of {task} was fixed beforehand"
+    if protocol.part != "test":
+        return f"they are of {protocol.part} targets"
+    if changed := [f"{task}.{name}" for name in asked(record)]:
+        return f"somebody set {', '.join(changed)}"
+    settings = protocol.split_settings
+    if settings and settings != plan.split_settings.get(protocol.split, settings):
+        return f"somebody set what the split {protocol.split} does"
+    if record.preset not in plan.presets:
+        return f"the preset {record.preset} is none of {', '.join(plan.presets)}"
+    return ""
+
+
+def leading(contestants: Sequence[Contestant], method: str) -> Contestant | None:
+    """Of a method's contestants the one with the most seeds, of several the one made last.
+
+    Imported ones do not count.
+    """
+    own = [one for one in contestants if one.method == method and not one.imported]
+    return max(own, key=lambda one: (len(one.seeds), one.made), default=None)
+
+
+def _outside(group: Group, plan: Plan) -> str:
+    why = not_planned(group.record, plan)
+    if not why and not _pairs(group, plan):
+        return f"{plan.studied} and a baseline of the tables are not both there to be tested"
+    return why
+
+
+def _pairs(group: Group, plan: Plan) -> list[tuple[Contestant, Contestant]]:
+    """The studied method with each baseline that has a value a user, as it has."""
+    metric = plan.metrics[group.record.task.name]
+    first = leading(group.contestants, plan.studied)
+    if first is None or first.per_user(metric) is None:
+        return []
+    methods = dict.fromkeys(own.method for own in group.contestants)
+    others = [leading(group.contestants, name) for name in methods if name in plan.baselines]
+    return [(first, own) for own in others if own and own.per_user(metric) is not None]
+
+
+def _question(group: Group) -> tuple[str, str, str]:
+    record = group.record
+    return record.dataset.fingerprint, record.task.name, record.protocol.split
+
+
+def _rank(group: Group, plan: Plan) -> tuple[Any, ...]:
+    """Of groups of one question the highest takes part."""
+    record = group.record
+    version = record.task.version
+    return (
+        (len(version), version),  # "10" is later than "9"
+        record.protocol.seen == "exclude",
+        -plan.presets.index(record.preset),
+        max(own.made for own in group.contestants),
+        record.dataset.target_hash,
+    )
+
+
+def _beside(group: Group, chosen: Group) -> str:
+    """Why another group of the same question takes part in place of one; "" where it is itself."""
+    if group is chosen:
+        return ""
+    told = differing(group.record, chosen.record)
+    if group.record.preset != chosen.record.preset:
+        told.append(f"preset ({group.record.preset} and {chosen.record.preset})")
+    return f"others that were asked the same take part; they differ in {', '.join(told)}"
+
+
+def _corrected(family: Sequence[Primary]) -> list[Primary]:
+    corrected = holm([test.comparison.p for test in family])
+    level = SIGNIFICANCE / len(family)
+    return [
+        replace(
+            test,
+            comparison=replace(test.comparison, p_corrected=p, detectable=_detectable(test, level)),
+        )
+        for test, p in zip(family, corrected, strict=True)
+    ]
+
+
+def _detectable(test: Primary, level: float) -> float:
+    own = test.comparison
+    first, second = (test.group[label].per_user(own.metric) for label in (own.first, own.second))
+    assert first is not None
+    assert second is not None
+    return detectable_difference(first - second, significance=level)

@@ -65,10 +65,13 @@ def reliability(examples: pl.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
     """Probability of the item ranked first among the candidates, and whether it is the target.
 
     Returns:
-        `[n]` each; None where the method has no distribution, or somebody's ranking is empty.
+        `[n]` each; None where the method has no distribution, somebody's ranking is empty, or the
+        examples do not say where the target stands.
     """
     needed = ("first_logprob", "candidates_logprob")
     if any(name not in examples.columns or examples[name].null_count() for name in needed):
+        return None
+    if "target_rank" not in examples.columns:
         return None
     first, every = (examples[name].to_numpy() for name in needed)
     right = (examples["target_rank"] == 1).fill_null(False).to_numpy()

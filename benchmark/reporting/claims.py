@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.evidence.comparisons import SIGNIFICANCE
 from benchmark.evidence.family import Plan
 from benchmark.reporting import claims_by_length as by_length
 from benchmark.reporting.claims_config import Statement, Study
@@ -26,17 +27,30 @@ from benchmark.reporting.facts_sweeps import Sweep
 if TYPE_CHECKING:
     from benchmark.tables import Tables
 
+_PRIMARY = f"its p-value after Holm below {SIGNIFICANCE:.0%}"
+_TEST = f"its sign-flip p-value, not corrected, below {SIGNIFICANCE:.0%}"
+_EQUIVALENT = f"else the {1 - 2 * SIGNIFICANCE:.0%} interval within the margin (equivalent)"
+_INTERVAL = (
+    f"its {1 - SIGNIFICANCE:.0%} interval, not corrected: without zero a difference, within the "
+    "margin equivalent"
+)
 _RULES: Mapping[str, str] = {
-    "baselines": "every primary test of the studied method on this task",
-    "text_prompts": "every primary test against a method that reads the history as text",
-    "at_every_length": "a test against each text prompt at each length that was run",
-    "longest_over_shortest": "a test of the longest history against the shortest",
-    "advantage_by_length": "the interval of the advantage at the longest minus at the shortest",
+    "baselines": f"every primary test of the studied method on this task: {_PRIMARY}, "
+    f"{_EQUIVALENT}",
+    "text_prompts": "every primary test against a method that reads the history as text: "
+    f"{_PRIMARY}, {_EQUIVALENT}",
+    "at_every_length": "a test against each text prompt at each length that was run: "
+    f"{_TEST}, {_EQUIVALENT}",
+    "longest_over_shortest": "a test of the longest history against the shortest: "
+    f"{_TEST}, {_EQUIVALENT}",
+    "advantage_by_length": "the advantage at the longest history minus that at the shortest, "
+    f"paired by user: {_INTERVAL}",
     "tokens_by_length": "the counts of the shortest and the longest history are equal",
     "arithmetic_by_length": "the ratio is above one at the longest history and above that at the "
     "shortest",
-    "ablation": "the interval of the difference to the default, paired by user",
+    "ablation": f"the difference to the default, paired by user: {_INTERVAL}",
 }
+"""What decides a claim, as `Comparison.verdict`, `by_interval` and `claims_by_length` do it."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +128,7 @@ def _evidence(own: Statement, findings: Findings) -> Iterator[Evidence]:
 def _untested(own: Statement, findings: Findings) -> Iterator[Evidence]:
     """Where the studied method has a number and nobody can be tested against it."""
     for one in findings.conclusions:
-        if one.untested and own.task in ("", one.task):
+        if one.untested and not one.exploratory and own.task in ("", one.task):
             yield Evidence(
                 one.where,
                 f"{one.method} against its baselines",

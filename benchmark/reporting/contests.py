@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant, Group, groups_of
-from benchmark.evidence.family import Plan
+from benchmark.evidence.family import Plan, leading
 from benchmark.reporting.language_model import LanguageModel, language_models
-from benchmark.results import EXAMPLES, Row, RunRecord, asked
+from benchmark.reporting.usable import why_unusable
+from benchmark.results import Row, RunRecord, asked
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
+
+_SHORT = 8
+"""How much of a hash a title shows."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Contest:
     Attributes:
         group: All of them.
         tested: Those with examples of the same users; None where there are none.
-        studied: Label of the one that the study is about, as it comes where it can; "" = absent.
+        studied: Label of the one that the study is about, of those that can be tested if any can;
+            "" = absent.
         untested: Label → why it is compared with nobody.
         apart: What tells it from others of the same title; "" = nothing has to.
     """
@@ -57,11 +59,6 @@ class Contest:
         """Those that somebody used."""
         return language_models(one for own in self.group.contestants for one in own.records)
 
-    @property
-    def baseline_labels(self) -> list[str]:
-        """All but the studied one."""
-        return [own.label for own in self.group.contestants if own.label != self.studied]
-
 
 def contests_of(rows: Sequence[Row], plan: Plan, tables: Tables) -> list[Contest]:
     """Finished rows by what they were asked, test parts first, in the order of data and tasks."""
@@ -85,18 +82,31 @@ def contests_of(rows: Sequence[Row], plan: Plan, tables: Tables) -> list[Contest
 
 def _told_apart(contests: Sequence[Contest]) -> list[Contest]:
     """Contests of equal titles with what they differ in, so that no two are taken for one."""
-    titles = [own.title for own in contests]
-    return [own if titles.count(own.title) == 1 else _with_hashes(own) for own in contests]
+    by_title: dict[str, list[Contest]] = {}
+    for own in contests:
+        by_title.setdefault(own.title, []).append(own)
+    return [replace(own, apart=_apart(own, by_title[own.title])) for own in contests]
 
 
-def _with_hashes(contest: Contest) -> Contest:
-    record = contest.record
-    data, targets = record.dataset.fingerprint[:8], record.dataset.target_hash[:8]
-    apart = (
-        f", seen items {record.protocol.seen}, {record.task.name} version {record.task.version}, "
-        f"data {data}, targets {targets}"
+def _apart(contest: Contest, others: Sequence[Contest]) -> str:
+    """What some of the same title have otherwise, "" where nobody has anything otherwise."""
+    facts = [_beyond_title(own.record) for own in others]
+    own = _beyond_title(contest.record)
+    return "".join(
+        f", {name} {value[:_SHORT]}"
+        for name, value in own.items()
+        if len({other[name] for other in facts}) > 1
     )
-    return replace(contest, apart=apart)
+
+
+def _beyond_title(record: RunRecord) -> dict[str, str]:
+    """What tells apart what was asked and stands in no title."""
+    return {
+        "seen items": record.protocol.seen,
+        f"{record.task.name} version": record.task.version,
+        "data": record.dataset.fingerprint,
+        "targets": record.dataset.target_hash,
+    }
 
 
 def _beside_default(settings: dict[str, object]) -> list[tuple[str, object]]:
@@ -106,13 +116,16 @@ def _beside_default(settings: dict[str, object]) -> list[tuple[str, object]]:
 def _contest(group: Group, plan: Plan) -> Contest:
     untested: dict[str, str] = {}
     by_users: dict[tuple[str, ...], list[Contestant]] = {}
+    metric = plan.metrics.get(group.record.task.name, "")
     for own in group.contestants:
-        why = _unusable(own)
+        why = why_unusable(own, metric)
         if why:
             untested[own.label] = why
         else:
             by_users.setdefault(tuple(own.averaged[USER]), []).append(own)
-    studied = _studied(group.contestants, plan)
+    usable = [own for party in by_users.values() for own in party]
+    first = leading(usable, plan.studied) or leading(group.contestants, plan.studied)
+    studied = first.label if first is not None else ""
     parties = sorted(by_users.values(), key=lambda party: _rank(party, studied))
     for party in parties[1:]:
         for own in party:
@@ -124,34 +137,3 @@ def _contest(group: Group, plan: Plan) -> Contest:
 def _rank(party: Sequence[Contestant], studied: str) -> tuple[bool, int]:
     """The party with the studied method comes first, then the largest."""
     return studied not in [own.label for own in party], -len(party)
-
-
-def _studied(contestants: Sequence[Contestant], plan: Plan) -> str:
-    """Of the studied method's contestants the one with the fewest changes."""
-    own = [one for one in contestants if one.method == plan.studied]
-    first = min(own, key=lambda one: len(one.records[0].method.changes), default=None)
-    return first.label if first is not None else ""
-
-
-def _unusable(contestant: Contestant) -> str:
-    """Why a contestant's examples are of no use, "" where they are."""
-    try:
-        for row in contestant.rows:
-            assert row.record is not None
-            assert row.path is not None
-            if not (row.path.parent / EXAMPLES).exists():
-                return f"no {EXAMPLES} beside its record{_of_seed(row, contestant)}"
-            told, held = row.record.examples, len(contestant.by_seed[row.seed])
-            if told != held:
-                of_seed = _of_seed(row, contestant)
-                return f"its record{of_seed} speaks of {told:,} examples, beside it are {held:,}"
-        users = contestant.averaged[USER]
-    except UserError as error:
-        return str(error)
-    except pl.exceptions.PolarsError as error:
-        return f"its examples cannot be read: {' '.join(str(error).split())}"
-    return "" if users.is_unique().all() else "some user stands twice in its examples"
-
-
-def _of_seed(row: Row, contestant: Contestant) -> str:
-    return f" of seed {row.seed}" if len(contestant.rows) > 1 else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.evidence.comparisons import SIGNIFICANCE
-from benchmark.evidence.family import Plan, primary_tests
+from benchmark.evidence.family import Plan, exploratory, not_planned, primary_tests
 from benchmark.evidence.plan import plan_of
 from benchmark.reporting import facts_origin as origin
 from benchmark.reporting.claims import Findings, hold_claims
@@ -23,13 +23,14 @@ from benchmark.reporting.facts_methods import (
     Summary,
     summaries_of,
 )
-from benchmark.reporting.facts_missing import Known, Missing, missing_of
+from benchmark.reporting.facts_missing import Known, missing_of
 from benchmark.reporting.facts_primary import Family, families_of, primary_table
 from benchmark.reporting.facts_results import MARKS
 from benchmark.reporting.facts_section import Section, section_of
 from benchmark.reporting.facts_sweeps import Sweep, sweeps_of
 from benchmark.reporting.kinds import sort_rows
 from benchmark.reporting.language_model import LanguageModel, language_models, named
+from benchmark.reporting.missing import Missing
 from benchmark.reporting.reading import LeftOut, read_rows, records_of
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ class Rules:
         margin: Differences within it count as none.
         confidence: Of intervals.
         marks: Verdict → how tables show it.
+        presets: Budgets that tests fixed beforehand can be about, the largest first.
     """
 
     significance: float
     margin: float
     confidence: float
     marks: dict[str, str]
+    presets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     rows, left_out = read_rows(folders)
     kinds, others = sort_rows(rows, tables)
     contests = contests_of(kinds.main, plan, tables)
-    tested = [own.tested for own in contests if own.tested and own.record.protocol.part == "test"]
+    tested = [own.tested for own in contests if own.tested]
     tests = primary_tests(tested, plan, margin)
     primary = tuple(primary_table(tests, contests))
     notes = read_notes(folders)
@@ -129,8 +132,9 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         replace(
             section_of(own, plan, tests, tables, margin),
             data_note=notes.get(own.record.dataset.name, ""),
+            exploratory=why,
         )
-        for own in contests
+        for own, why in zip(contests, _exploratory(contests, plan), strict=True)
     )
     sweeps = sweeps_of(kinds.swept, kinds.main, plan)
     ablations, alone = ablations_of(kinds, plan, tables)
@@ -146,7 +150,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         question=_question(
             plan, tables, named(_behind(contests) or language_models(records)), study.source
         ),
-        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS)),
+        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS), plan.presets),
         conclusions=conclusions,
         data=data_of(records, notes),
         protocols=protocols_of(records),
@@ -170,8 +174,16 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
                 for section in sections
                 for own in section.untested
             ),
+            *(own for section in sections for own in section.broken),
         ),
     )
+
+
+def _exploratory(contests: Sequence[Contest], plan: Plan) -> list[str]:
+    """For each contest why no primary test is about it, "" where some may be."""
+    tested = [own.tested for own in contests if own.tested]
+    whys = iter(exploratory(tested, plan))
+    return [next(whys) if own.tested else not_planned(own.record, plan) for own in contests]
 
 
 def _behind(contests: Sequence[Contest]) -> tuple[LanguageModel, ...]:

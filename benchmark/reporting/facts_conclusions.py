@@ -32,6 +32,7 @@ class Conclusion:
         equivalent: Tests where no difference counts.
         undecided: Tests that decide nothing.
         untested: Why no test was made, "" where some was.
+        exploratory: Why no test that was fixed beforehand is about it, "" where some may be.
         warning: What its preset warns of; "" = nothing.
         data_note: What a reader must know of the data; "" = nothing.
     """
@@ -50,6 +51,7 @@ class Conclusion:
     equivalent: tuple[Comparison, ...]
     undecided: tuple[Comparison, ...]
     untested: str
+    exploratory: str
     warning: str
     data_note: str
 
@@ -70,7 +72,7 @@ def conclusion_of(
     tests = [
         test.comparison
         for test in primary
-        if test.where == contest.title and test.comparison.first == own.label
+        if test.group is contest.tested and test.comparison.first == own.label
     ]
     by = {
         verdict: tuple(test for test in tests if test.verdict == verdict)
@@ -96,6 +98,7 @@ def conclusion_of(
         equivalent=by[EQUIVALENT],
         undecided=by[UNDECIDED],
         untested="" if tests else _why_untested(own.untested),
+        exploratory="" if tests else section.exploratory,
         warning=section.warning,
         data_note=section.data_note,
     )

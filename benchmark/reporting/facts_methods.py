@@ -29,6 +29,8 @@ class Summary:
 class MethodFacts:
     """A contestant as it was set and fitted; parameters and budget are those of its first seed.
 
+    What nobody knows of an imported row is None.
+
     Attributes:
         label: The contestant.
         studied: Whether the study is about it.
@@ -45,12 +47,12 @@ class MethodFacts:
     label: str
     studied: bool
     history: int | None
-    parameters: int
-    trained: int
+    parameters: int | None
+    trained: int | None
     budget: str
     changes: str
     tuned: str
-    reads_text: bool
+    reads_text: bool | None
     notes: tuple[str, ...]
 
 
@@ -60,7 +62,7 @@ class CostFacts:
 
     Attributes:
         label: The contestant.
-        reads_text: Whether there is a language model that could read tokens.
+        reads_text: Whether there is a language model that could read tokens; None = not known.
         training_seconds: Of all stages; those from the cache count as when they were made.
         training_teraflops: Of all stages.
         evaluation_seconds: Of all answers.
@@ -76,10 +78,10 @@ class CostFacts:
     """
 
     label: str
-    reads_text: bool
-    training_seconds: float
+    reads_text: bool | None
+    training_seconds: float | None
     training_teraflops: float | None
-    evaluation_seconds: float
+    evaluation_seconds: float | None
     tokens: float | None
     question_megaflops: float | None
     answer_megaflops: float | None
@@ -87,7 +89,7 @@ class CostFacts:
     throughput_per_second: float | None
     answer_memory_bytes: float | None
     cache_bytes: float | None
-    peak_memory_bytes: float
+    peak_memory_bytes: float | None
     failed: str
 
 
@@ -112,12 +114,12 @@ def _method(own: Result) -> MethodFacts:
         label=own.label,
         studied=own.studied,
         history=record.protocol.history_length,
-        parameters=record.fit.parameters,
-        trained=record.fit.trained_parameters,
+        parameters=None if own.imported else record.fit.parameters,
+        trained=None if own.imported else record.fit.trained_parameters,
         budget=str(record.budget.get("text", "")),
         changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
         tuned=_tuned(record),
-        reads_text=bool(language_models(own.records)),
+        reads_text=None if own.imported else bool(language_models(own.records)),
         notes=tuple(dict.fromkeys(note for one in own.records for note in one.fit.notes)),
     )
 
@@ -146,11 +148,11 @@ def _cost(own: Result) -> CostFacts:
     records, cost = own.records, own.cost
     return CostFacts(
         label=own.label,
-        reads_text=bool(language_models(records)),
-        training_seconds=_mean([record.fit.seconds for record in records]),
+        reads_text=None if own.imported else bool(language_models(records)),
+        training_seconds=_measured(own, [record.fit.seconds for record in records]),
         # Schemas that did not count arithmetic have 0 for it.
         training_teraflops=_scaled(cost.training_flops or None, _TERA),
-        evaluation_seconds=_mean([record.evaluation_seconds for record in records]),
+        evaluation_seconds=_measured(own, [record.evaluation_seconds for record in records]),
         tokens=cost.llm_input_tokens,
         question_megaflops=_scaled(cost.prompt_flops, _MEGA),
         answer_megaflops=_scaled(cost.answer_flops, _MEGA),
@@ -158,13 +160,14 @@ def _cost(own: Result) -> CostFacts:
         throughput_per_second=cost.throughput_per_second,
         answer_memory_bytes=cost.answer_memory_bytes,
         cache_bytes=cost.kv_cache_bytes,
-        peak_memory_bytes=_mean([record.peak_memory_bytes for record in records]),
+        peak_memory_bytes=_measured(own, [record.peak_memory_bytes for record in records]),
         failed=cost.failed,
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _measured(own: Result, values: Sequence[float]) -> float | None:
+    """The mean over seeds; of an imported row the zeros of its record stand for nothing known."""
+    return None if own.imported else sum(values) / len(values)
 
 
 def _scaled(value: float | None, unit: float) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,26 +11,13 @@ from benchmark.evidence.family import Plan
 from benchmark.reporting.claims_config import Study
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_ablation import Ablation
+from benchmark.reporting.facts_seeds import missing_seeds
 from benchmark.reporting.facts_sweeps import LENGTH, Sweep
-from benchmark.results import asked
+from benchmark.reporting.missing import Missing
+from benchmark.reporting.repeating import again, language_model_option, run
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something without a record.
-
-    Attributes:
-        what: A task under a split, a data set, a method, an axis.
-        where: On which data, or in which comparison.
-        command: What would make it.
-    """
-
-    what: str
-    where: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -46,39 +32,59 @@ class Known:
 def missing_of(known: Known, plan: Plan, study: Study, tables: Tables) -> tuple[Missing, ...]:
     """All that is missing: data, tasks and splits, methods, sweeps, axes, further seeds."""
     return (
-        *_datasets(known, study),
+        *_datasets(known, study, tables),
         *_tasks(known, plan, tables),
         *_methods(known, plan, tables),
         *_sweeps(known),
         *_ablations(known, tables),
-        *_seeds(known),
+        *missing_seeds(known.contests, plan),
     )
 
 
-def _run(*parts: str) -> str:
-    return shlex.join(["userllm-bench", *parts])
-
-
-def _datasets(known: Known, study: Study) -> Iterator[Missing]:
+def _datasets(known: Known, study: Study, tables: Tables) -> Iterator[Missing]:
     there = {own.record.dataset.name for own in known.contests}
     for told, names in study.datasets.items():
         if not any(fnmatch.fnmatchcase(name, own) for own in names for name in there):
             what = f"a data set of the study: {told} ({' or '.join(names)})"
-            yield Missing(what, "", f"userllm-bench run --task next_item --dataset {names[0]}")
+            yield Missing(what, "", f"{_downloading(names[0], tables)}{run(dataset=names[0])}")
+
+
+def _downloading(name: str, tables: Tables) -> str:
+    """The command that a run of a data set needs before it, "" where none is known."""
+    family = f"{name.partition('/')[0]}/*"
+    found = next((own for own in (name, family) if own in tables.datasets), None)
+    entry = tables.datasets[found] if found else None
+    if entry is None or entry.embedded or not entry.urls:
+        return ""
+    return f"userllm-bench data download {name} && "
 
 
 def _tasks(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
     """Tasks under splits that a data set has no test records of."""
-    tested = [own.record for own in known.contests if own.record.protocol.part == "test"]
-    there = {(own.dataset.name, own.task.name, own.protocol.split) for own in tested}
+    tested = [own for own in known.contests if own.record.protocol.part == "test"]
+    records = [own.record for own in tested]
+    there = {(own.dataset.name, own.task.name, own.protocol.split) for own in records}
     names = sorted({own.record.dataset.name for own in known.contests})
     for task in plan.metrics:
         for split in tables.splits:
             lacking = [name for name in names if (name, task, split) not in there]
             if lacking:
-                options = ["--task", task, "--dataset", lacking[0], "--split", split]
                 what = f"{task} under split {split} (not run, or not to be asked of these data)"
-                yield Missing(what, ", ".join(lacking), _run("run", *options))
+                of_data = [own for own in known.contests if own.record.dataset.name == lacking[0]]
+                like = min(of_data, key=lambda own: _place(own.record.preset, plan))
+                command = run(
+                    task=task,
+                    dataset=lacking[0],
+                    split=split,
+                    preset=like.record.preset,
+                    llm=language_model_option(like.group.contestants),
+                )
+                yield Missing(what, ", ".join(lacking), command)
+
+
+def _place(preset: str, plan: Plan) -> int:
+    """Of a preset among those of primary tests, the largest first, others behind them."""
+    return plan.presets.index(preset) if preset in plan.presets else len(plan.presets)
 
 
 def _methods(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
@@ -97,28 +103,15 @@ def _methods(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
             and name not in there
         ]
         if lacking:
-            yield Missing(", ".join(lacking), contest.title, _again(contest, lacking))
-
-
-def _again(contest: Contest, methods: Sequence[str]) -> str:
-    """The command that asks other methods what a contest asks."""
-    record = contest.record
-    options = {
-        "task": record.task.name,
-        "dataset": record.dataset.name,
-        "split": record.protocol.split,
-        "preset": record.preset,
-        "methods": ",".join(methods),
-    }
-    given = [part for name, value in options.items() for part in (f"--{name}", value)]
-    for name, value in asked(record).items():
-        given += ["--set", f"{record.task.name}.{name}={value}"]
-    return _run("run", *given)
+            entries = [tables.methods[name] for name in lacking]
+            reading = any(entry.uses_llm or entry.llm_setting for entry in entries)
+            llm = language_model_option(contest.group.contestants) if reading else ""
+            yield Missing(", ".join(lacking), contest.title, again(contest, plan, lacking, llm=llm))
 
 
 def _sweeps(known: Known) -> Iterator[Missing]:
     if not any(own.axes[0] == LENGTH for own in known.sweeps):
-        command = _run("sweep", "--axis", LENGTH, "--values", "10,50,200")
+        command = f"userllm-bench sweep --axis {LENGTH} --values 10,50,200"
         yield Missing("the length of histories varied", "", command)
 
 
@@ -128,19 +121,4 @@ def _ablations(known: Known, tables: Tables) -> Iterator[Missing]:
     there = {axis for own in known.ablations for axis in own.axes}
     for axis in axis_names(tables):
         if axis not in there:
-            yield Missing(f"the ablation {axis}", "", _run("ablate", "--axis", axis))
-
-
-def _seeds(known: Known) -> Iterator[Missing]:
-    """Contests where everybody has one seed: what chance in training does is not known there."""
-    single = [
-        own
-        for own in known.contests
-        if own.record.protocol.part == "test"
-        and all(len(one.seeds) == 1 for one in own.group.contestants)
-    ]
-    if single:
-        first = single[0].record
-        options = ["--task", first.task.name, "--dataset", first.dataset.name, "--seeds", "0,1,2"]
-        where = "; ".join(own.title for own in single)
-        yield Missing("a second seed", where, _run("run", *options))
+            yield Missing(f"the ablation {axis}", "", f"userllm-bench ablate --axis {axis}")

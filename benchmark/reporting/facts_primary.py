@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import Comparison
+from benchmark.evidence.contestants import Group
 from benchmark.evidence.family import Primary
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_results import MARKS
@@ -18,6 +19,7 @@ class PrimaryTest:
     """A line of the table of primary tests.
 
     Attributes:
+        group: Who was asked.
         where: What was asked.
         dataset: On which data.
         fingerprint: Of the data.
@@ -29,6 +31,7 @@ class PrimaryTest:
         mark: Of the verdict.
     """
 
+    group: Group
     where: str
     dataset: str
     fingerprint: str
@@ -55,6 +58,7 @@ def primary_table(primary: Sequence[Primary], contests: Sequence[Contest]) -> li
             record, comparison = contest.record, test.comparison
             lines.append(
                 PrimaryTest(
+                    group=test.group,
                     where=contest.title,
                     dataset=record.dataset.name,
                     fingerprint=record.dataset.fingerprint,

@@ -63,6 +63,7 @@ class Result:
         language_models: Behind it.
         measured: By metric; a metric that it lacks is missing.
         untested: Why it is compared with nobody, "" where it is.
+        imported: Whether its answers came from a model that was not run here.
         records: Behind it, one a seed.
         cost: Of training and answers, mean over seeds.
     """
@@ -74,6 +75,7 @@ class Result:
     language_models: tuple[LanguageModel, ...]
     measured: dict[str, Measured]
     untested: str
+    imported: bool
     records: tuple[RunRecord, ...]
     cost: Cost
 
@@ -148,6 +150,7 @@ def _result(own: Contestant, first: str, mark: str, contest: Contest) -> Result:
         language_models=language_models(own.records),
         measured=measured,
         untested=contest.untested.get(own.label, ""),
+        imported=own.imported,
         records=own.records,
         cost=mean_cost([record.cost for record in own.records]),
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
 
 from benchmark.config import read_preset
+from benchmark.errors import UserError
 from benchmark.evidence.family import Plan, Primary
 from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.reporting.contests import Contest
@@ -22,6 +26,7 @@ from benchmark.reporting.reading import LeftOut
 if TYPE_CHECKING:
     from benchmark.tables import Tables
 
+_T = TypeVar("_T")
 _RANK = "target_rank"
 """What examples of rankings of items have, and those of labels have not."""
 
@@ -52,6 +57,8 @@ class Section:
         contest: Who was asked.
         figures: Of it.
         data_note: What a reader must know of the data; "" = nothing.
+        exploratory: Why no test that was fixed beforehand is about it, "" where some may be.
+        broken: Slices and facts about rankings that examples do not give, and why.
     """
 
     title: str
@@ -75,6 +82,8 @@ class Section:
     contest: Contest
     figures: tuple[Figure, ...] = ()
     data_note: str = ""
+    exploratory: str = ""
+    broken: tuple[LeftOut, ...] = ()
 
 
 def section_of(
@@ -91,6 +100,8 @@ def section_of(
     """
     record = contest.record
     results = results_of(contest, plan, tests)
+    broken: list[LeftOut] = []
+    slices = _or_left_out("slices", lambda: slice_tables(contest, results.first), broken, contest)
     return Section(
         title=contest.title,
         language_model=named(contest.language_models),
@@ -104,8 +115,8 @@ def section_of(
         methods=methods_of(results.rows),
         results=results,
         matrix=matrix_of(contest, results.first, margin) if results.first else None,
-        slices=tuple(slice_tables(contest, results.first)),
-        qualities=_qualities(contest),
+        slices=tuple(slices or ()),
+        qualities=_qualities(contest, broken),
         costs=costs_of(results.rows),
         untested=_untested(contest),
         studied=contest.studied,
@@ -113,20 +124,39 @@ def section_of(
         if record.preset in tables.preset_names
         else "",
         contest=contest,
+        broken=tuple(broken),
     )
 
 
-def _qualities(contest: Contest) -> tuple[ListQuality, ...]:
+def _qualities(contest: Contest, broken: list[LeftOut]) -> tuple[ListQuality, ...]:
     """Of contestants whose rankings are of items, and of which something is known."""
-    items = count_of(contest.record.dataset.facts, "items")
+    items = int(count_of(contest.record.dataset.facts, "items") or 0)
     tested = contest.tested.contestants if contest.tested else ()
-    ranking = [own for own in tested if _RANK in own.averaged.columns]
-    found = [list_quality(own, int(items or 0)) for own in ranking]
+    found = [
+        _or_left_out(
+            f"facts about rankings of {own.label}", partial(list_quality, own, items), broken,
+            contest,
+        )
+        for own in tested
+        if _RANK in own.averaged.columns
+    ]  # fmt: skip
     return tuple(
         own
         for own in found
-        if any(value is not None for name, value in vars(own).items() if name != "label")
+        if own and any(value is not None for name, value in vars(own).items() if name != "label")
     )
+
+
+def _or_left_out(
+    what: str, make: Callable[[], _T], broken: list[LeftOut], contest: Contest
+) -> _T | None:
+    """What examples give; where their columns are not what they should be, None and a line."""
+    try:
+        return make()
+    except (UserError, pl.exceptions.PolarsError, ValueError, TypeError) as error:
+        why = f"its examples cannot be read: {' '.join(str(error).split())}"
+        broken.append(LeftOut(f"{what} ({contest.title})", why))
+        return None
 
 
 def _untested(contest: Contest) -> tuple[LeftOut, ...]:

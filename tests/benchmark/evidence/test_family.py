@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,7 +7,11 @@ from benchmark.evidence.contestants import groups_of
 from benchmark.evidence.family import Plan, primary_tests
 from tests.benchmark.evidence.rows import finished
 
-PLAN = Plan("alpha", frozenset({"alpha_b"}), {"next_item": "recall@1"})
+PLAN = Plan(
+    "alpha", frozenset({"alpha_b"}), {"next_item": "recall@1"},
+    frozenset({"b", "beta", "c", "d", "gamma"}), ("full", "quick"),
+    {"global_time": {"quantile": 0.9}},
+)  # fmt: skip
 
 
 def rows_of(folder, shares, seed=0, **changes):
@@ -45,7 +51,7 @@ def test_without_the_studied_method_or_its_metric_there_is_no_test(tmp_path):
     rows = rows_of(tmp_path, {"beta": 0.3, "gamma": 0.3})
     assert primary_tests(groups_of(rows), PLAN) == []
     rows = rows_of(tmp_path, {"alpha": 0.3, "gamma": 0.3})
-    assert primary_tests(groups_of(rows), Plan("alpha", frozenset(), {})) == []
+    assert primary_tests(groups_of(rows), replace(PLAN, metrics={})) == []
 
 
 def test_a_family_of_identical_methods_finds_nothing_in_19_of_20_studies(tmp_path):

@@ -23,6 +23,10 @@ def report_of(folder, margin=0.01, tables=TABLES):
     return make_report([folder], tables, margin)
 
 
+def next_item_claim(report):
+    return next(own for own in report.claims if own.name == "next_item")
+
+
 def left_out(report) -> str:
     return "\n".join(f"{own.what}: {own.why}" for own in report.left_out)
 
@@ -120,9 +124,12 @@ def test_what_was_asked_otherwise_is_another_comparison_with_a_title_of_its_own(
     report = report_of(tmp_path)
     assert len({own.title for own in report.sections}) == 2
     (family,) = report.families
-    assert len(family.tests) == 3
-    worse = {own.where: [test.second for test in own.worse] for own in report.conclusions}
-    assert sorted(worse.values()) == [[], ["popularity"]]
+    assert {own.comparison.second for own in family.tests} == {"sasrec", "popularity"}
+    first, second = report.conclusions
+    assert [test.second for test in first.better] == ["popularity"]
+    assert "seen items (include and exclude)" in second.exploratory
+    assert (second.better, second.worse, second.undecided) == ((), (), ())
+    assert all(own.where == family.tests[0].where for own in next_item_claim(report).evidence)
 
 
 def test_a_method_of_another_name_is_studied_where_the_tables_say_so(tmp_path) -> None:
@@ -216,7 +223,10 @@ def test_what_no_record_answers_is_missing_with_a_command(tmp_path) -> None:
     for expected in ("favorite_genre under split last", "the length of histories", "ablation"):
         assert expected in told
     assert all(own.command.startswith("userllm-bench ") for own in missing.values())
-    assert missing["a second seed"].command.endswith("--seeds 0,1,2")
+    assert missing["5 seeds of popularity, sasrec, user_llm (there: 1)"].command == (
+        "userllm-bench run --task next_item --methods popularity,sasrec,user_llm --seen exclude "
+        "--seeds 0,1,2,3,4"
+    )
     assert "next_item under split last" not in told
 
 
