@@ -61,6 +61,8 @@ def test_what_is_not_known_is_none(tmp_path):
     assert values == [None] * 6
     empty = pl.DataFrame({"first_logprob": [None, -1.0], "candidates_logprob": [0.0, 0.0]})
     assert reliability(empty) is None
+    unplaced = pl.DataFrame({"first_logprob": [-1.0], "candidates_logprob": [0.0]})
+    assert reliability(unplaced) is None
     assert coverage(pl.DataFrame({"ranked": [["a"]]}), 0) is None
     cold = pl.DataFrame({"ranked_popularity": [1.0], "history_popularity": [0.0]})
     assert popularity_lift(cold) is None

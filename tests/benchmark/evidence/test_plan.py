@@ -25,6 +25,7 @@ def test_the_plan_follows_from_the_tables() -> None:
     plan = plan_of(_tables(("ours",)))
     assert (plan.studied, plan.its_variants) == ("ours", {"ours_small"})
     assert plan.metrics == {"asked": "two"}
+    assert plan.baselines == {"theirs", "other"}
 
 
 @pytest.mark.parametrize("studied", [(), ("ours", "theirs")])
@@ -39,3 +40,16 @@ def test_every_first_metric_is_one_that_its_task_measures() -> None:
     assert set(metrics) == set(tables.tasks)
     assert all(metric in tables.tasks[task].metrics for task, metric in metrics.items())
     assert plan_of(tables).its_variants
+
+
+def test_budgets_are_those_without_a_warning_the_largest_first(tmp_path) -> None:
+    assert plan_of(default_tables()).presets == ("full", "quick")
+    for name, said in (("a", "size: 1"), ("b", "size: 3"), ("c", "size: 9\nwarning: a trial")):
+        (tmp_path / f"{name}.yaml").write_text(f"description: one\n{said}\n")
+    assert plan_of(replace(default_tables(), presets=tmp_path)).presets == ("b", "a")
+
+
+def test_what_splits_do_untouched_is_known() -> None:
+    settings = plan_of(default_tables()).split_settings
+    assert set(settings) == set(default_tables().splits)
+    assert any(settings.values())

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pandas as pd
+import polars as pl
 import pytest
 
 from benchmark import results
@@ -259,3 +260,70 @@ def test_a_language_model_is_named_with_what_it_learnt_from() -> None:
     assert "2 layers of width 64" in own.phrase
     assert "ml-100k" in own.phrase
     assert named([]) == "no language model"
+
+
+def test_a_trial_run_decides_nothing(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,), preset="smoke")
+    report = report_of(tmp_path)
+    assert report.families == ()
+    (own,) = report.conclusions
+    assert "preset smoke" in own.exploratory
+    assert (own.better, own.worse) == ((), ())
+    assert next_item_claim(report).outcome == "missing"
+    assert next_item_claim(report).lacking
+
+
+def test_two_comparisons_of_one_title_have_their_own_tests(tmp_path) -> None:
+    """Titles show the beginning of a hash alone, and that may be the same."""
+    for data, rate in (("a", 0.1), ("b", 0.9)):
+        dataset = results.DatasetFacts(
+            name="ml-100k", fingerprint=f"{'0' * 8}{data}", target_hash="t"
+        )
+        write_run(tmp_path / data, "user_llm", 0.4, dataset=dataset)
+        write_run(tmp_path / data, "popularity", rate, dataset=dataset)
+    report = report_of(tmp_path)
+    assert len({own.where for own in report.conclusions}) == 1
+    assert sorted((len(own.better), len(own.worse)) for own in report.conclusions) == [
+        (0, 1), (1, 0),
+    ]  # fmt: skip
+
+
+def test_examples_with_other_columns_leave_a_line_and_the_rest_stands(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    path = next(tmp_path.glob("*popularity*")) / results.EXAMPLES
+    frame = pd.read_parquet(path)
+    frame.assign(ranked=frame["target_rank"]).to_parquet(path)
+    other = next(tmp_path.glob("*sasrec*")) / results.EXAMPLES
+    pd.read_parquet(other).drop(columns="target_rank").to_parquet(other)
+    report = report_of(tmp_path)
+    assert "facts about rankings of popularity (next_item" in left_out(report)
+    assert [own.label for own in report.sections[0].qualities] == ["user_llm"]
+    assert len(report.families[0].tests) == 2
+
+
+def test_circumstances_that_are_no_numbers_leave_a_line(tmp_path, monkeypatch) -> None:
+    def broken(*_args):
+        raise pl.exceptions.ColumnNotFoundError("history_events")
+
+    monkeypatch.setattr("benchmark.reporting.facts_section.slice_tables", broken)
+    write_comparison(tmp_path, seeds=(0,))
+    report = report_of(tmp_path)
+    assert "slices (next_item" in left_out(report)
+    assert report.sections[0].slices == ()
+    assert report.families
+
+
+def test_what_nobody_knows_of_an_imported_model_is_missing(tmp_path) -> None:
+    write_run(tmp_path, "user_llm", 0.4)
+    write_run(tmp_path, "theirs", 0.3, imported={"name": "answers.csv", "sha256": "0"})
+    report = report_of(tmp_path)
+    (section,) = report.sections
+    methods = {own.label: own for own in section.methods}
+    costs = {own.label: own for own in section.costs}
+    theirs, cost = methods["theirs"], costs["theirs"]
+    assert (theirs.parameters, theirs.trained, theirs.reads_text) == (None, None, None)
+    unknown = (cost.training_seconds, cost.evaluation_seconds, cost.peak_memory_bytes)
+    assert unknown == (None, None, None)
+    assert costs["user_llm"].training_seconds == 30
+    assert methods["user_llm"].reads_text is False
+    assert not report.families

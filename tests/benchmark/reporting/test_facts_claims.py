@@ -151,3 +151,25 @@ def test_claims_name_axes_and_tasks_that_are_there() -> None:
         assert claim.task in ("", *TABLES.tasks)
         if claim.axis:
             assert (TABLES.ablations / f"{claim.axis}.yaml").exists()
+
+
+def test_each_claim_says_what_decides_it(tmp_path) -> None:
+    """Only primary tests are corrected; sweeps are decided by a test, ablations by an interval."""
+    write_comparison(tmp_path, seeds=(0,))
+    for claim in make_report([tmp_path], TABLES, 0.01).claims:
+        test = read_study().claims[claim.name].test
+        assert ("after Holm" in claim.rule) == (test in ("baselines", "text_prompts"))
+        assert ("not corrected, below 5%" in claim.rule) == (
+            test in ("at_every_length", "longest_over_shortest")
+        )
+        assert ("95% interval" in claim.rule) == (test in ("advantage_by_length", "ablation"))
+        assert ("90% interval" in claim.rule) == ("p-value" in claim.rule)
+
+
+def test_a_sweep_s_claim_is_decided_by_its_uncorrected_test(tmp_path) -> None:
+    write_sweep(tmp_path)
+    for claim in claims_of(tmp_path).values():
+        for own in claim.evidence:
+            if "not corrected, below 5%" in claim.rule:
+                assert own.p is not None
+                assert (own.outcome == "confirmed") == (own.p < 0.05)

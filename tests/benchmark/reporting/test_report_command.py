@@ -63,6 +63,15 @@ def test_a_value_of_the_results_is_a_mean_of_records(written, text) -> None:
     ]
 
 
+def test_the_rule_of_the_primary_tests_stands_in_the_report(text) -> None:
+    part = text.partition("## The tests that were fixed beforehand")[2].partition("\n## ")[0]
+    assert "(full, quick, the largest first)" in part
+    assert "Imported models" in part
+    assert "Only differences are corrected" in part
+    assert "mean of the lower ends" in text
+    assert "interval decides" not in text
+
+
 def test_titles_and_conclusions_name_the_language_model(text) -> None:
     first, *conclusions = text.partition("\n## ")[0].strip().splitlines()
     assert "org/model" in first
