@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ SCHEMA_VERSION = 4
 RECORD = "record.json"
 EXAMPLES = "examples.parquet"
 _OF_JUDGING = ("batch_size", "bootstrap_samples", "bootstrap_seed", "validation_users")
+_LABEL = 48
+"""Most characters of what a figure or table calls a variant by."""
 MODEL = "model"
 """Folder of the fitted model, beside the record, where it was kept."""
 
@@ -289,6 +292,7 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
                     "preset": record.preset,
                     "method": record.method.name,
                     "variant": variant(record),
+                    "variant_label": variant_label(record),
                     "seed": record.seed,
                     "metric": metric,
                     "value": value,
@@ -343,3 +347,12 @@ def variant(record: RunRecord) -> str:
     elif record.protocol.shared_with:
         parts.append(f"stages shared with {', '.join(record.protocol.shared_with)}")
     return ", ".join(parts)
+
+
+def variant_label(record: RunRecord) -> str:
+    """`variant`, short enough for a figure; different where variants differ."""
+    whole = variant(record)
+    if len(whole) <= _LABEL:
+        return whole or "as is"
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:4]
+    return f"tuned, {digest}" if record.tuned else f"{whole[: _LABEL - 8].rstrip(', ')}… {digest}"

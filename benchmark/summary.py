@@ -94,8 +94,7 @@ def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
 def _labels(frame: pd.DataFrame) -> pd.Series[str]:
     """The method's name, with what was changed where a method is there in several variants."""
     several = frame.groupby("method")["variant"].transform("nunique") > 1
-    suffix = frame["variant"].where(frame["variant"] != "", "as is")
-    return frame["method"].where(~several, frame["method"] + "\n" + suffix)
+    return frame["method"].where(~several, frame["method"] + "\n" + frame["variant_label"])
 
 
 def _interval(part: pd.DataFrame, rows: Sequence[Row]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import polars as pl
 from benchmark.differences import NLL
 from benchmark.errors import UserError
 from benchmark.example_files import read_examples
-from benchmark.results import Row, RunRecord, asked, comparison_group, variant
+from benchmark.results import Row, RunRecord, asked, comparison_group, variant, variant_label
 from benchmark.summary import latest_rows
 
 USER = "user"
@@ -162,8 +162,10 @@ def contestants_of(rows: Iterable[Row]) -> tuple[Contestant, ...]:
         found.setdefault((row.method, variant(row.record)), []).append(row)
     names = [method for method, _ in found]
     contestants = []
-    for (method, changed), members in found.items():
-        label = method if names.count(method) == 1 else f"{method} ({changed or 'as is'})"
+    for (method, _), members in found.items():
+        label = method
+        if names.count(method) > 1 and members[0].record is not None:
+            label = f"{method} ({variant_label(members[0].record)})"
         contestants.append(Contestant(label, tuple(sorted(members, key=lambda row: row.seed))))
     return tuple(contestants)
 

@@ -89,4 +89,10 @@ publish() {
     "$bench" report results/reference --out results/reference
 }
 
-"$@"
+case "${1:-}" in
+    tune | ml_100k | ml_latest_small | ml_1m | amazon | google | publish) "$1" ;;
+    *)
+        echo "usage: $0 tune|ml_100k|ml_latest_small|ml_1m|amazon|google|publish" >&2
+        exit 2
+        ;;
+esac

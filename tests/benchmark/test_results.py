@@ -11,6 +11,7 @@ from benchmark.results import (
     read_record,
     row_of,
     to_frame,
+    variant_label,
 )
 from tests.records import make_record, write_record
 
@@ -113,3 +114,19 @@ def test_what_may_not_be_compared_is_in_different_groups():
     ]
     groups = {comparison_group(base.model_copy(update=change)) for change in changes}
     assert len(groups | {group}) == len(changes) + 1
+
+
+def test_labels_of_variants_are_short_and_differ_where_variants_do():
+    long = {f"section.setting_{number}": number for number in range(9)}
+    records = [
+        make_record("alpha"),
+        make_record("alpha", method_changes={"width": 8}),
+        make_record("alpha", method_changes=long),
+        make_record("alpha", method_changes={**long, "section.setting_8": 9}),
+        make_record("alpha", method_changes=long, tuned={"trials": 3}),
+    ]
+    labels = [variant_label(record) for record in records]
+    assert labels[:2] == ["as is", "width=8"]
+    assert len(set(labels)) == len(labels)
+    assert max(map(len, labels)) <= 48
+    assert labels[4].startswith("tuned, ")
