@@ -22,6 +22,7 @@ from benchmark.reporting.facts_claims import (
     outcome_of,
 )
 from benchmark.reporting.facts_sweeps import LENGTH, Sweep
+from benchmark.reporting.usable import why_unusable
 from benchmark.sweep_points import Point
 
 _NO_VALUES = "a record has no value of it for each user"
@@ -59,6 +60,8 @@ class Lengths:
 
     def evidence(self, first: Contestant, second: Contestant, expected: str) -> Evidence:
         """A test of two, or why there is none."""
+        if why := self.unusable(first, second):
+            return self.missing(f"{first.label} against {second.label}", why)
         try:
             found = compare_on(self.sweep.metric, first, second, margin=self.margin)
         except (UserError, pl.exceptions.PolarsError) as error:
@@ -66,6 +69,13 @@ class Lengths:
         if found is None:
             return self.missing(f"{first.label} against {second.label}", _NO_VALUES)
         return evidence_of(found, expected, self.sweep.title, self.sweep.language_models)
+
+    def unusable(self, *contestants: Contestant) -> str:
+        """Why the first of some that cannot be tested cannot, "" where all can."""
+        for own in contestants:
+            if why := why_unusable(own, self.sweep.metric):
+                return f"{own.label}: {why}"
+        return ""
 
     def missing(self, compared: str, why: str) -> Evidence:
         """That nothing can be said."""
@@ -113,6 +123,9 @@ def advantage_by_length(own: Lengths, expected: str) -> Iterator[Evidence]:
             continue
         told = f"advantage over {prompt} at {xs[-1]:g} against {xs[0]:g}"
         four = [own.contestant(name, x) for x in (xs[-1], xs[0]) for name in (own.studied, prompt)]
+        if why := own.unusable(*four):
+            yield own.missing(told, why)
+            continue
         try:
             for other in four[1:]:
                 same_users(four[0], other)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from benchmark import results
@@ -173,3 +175,16 @@ def test_a_sweep_s_claim_is_decided_by_its_uncorrected_test(tmp_path) -> None:
             if "not corrected, below 5%" in claim.rule:
                 assert own.p is not None
                 assert (own.outcome == "confirmed") == (own.p < 0.05)
+
+
+def test_a_sweep_s_record_that_its_examples_contradict_decides_nothing(tmp_path) -> None:
+    write_sweep(tmp_path)
+    path = next(tmp_path.glob("*user_llm*200*")) / results.RECORD
+    values = json.loads(path.read_text())
+    values["metrics"]["recall@1"] += 0.1
+    path.write_text(json.dumps(values))
+    claims = claims_of(tmp_path)
+    for name in ("gains_with_length", "advantage_grows"):
+        assert claims[name].outcome == "missing"
+        assert "its record says recall@1" in claims[name].evidence[0].why
+    assert claims["every_length"].missing == 1
