@@ -21,7 +21,8 @@ from benchmark.protocols import BuiltEncoder, CandidateRanker, FitContext, Metho
 from benchmark.registrations import ENCODERS, METHODS
 from benchmark.registry import load
 from benchmark.tasks.config import NextItemSettings
-from benchmark.tasks.next_item import STRAYS, NextItem
+from benchmark.tasks.next_item import NextItem
+from benchmark.tasks.next_item_numbers import STRAYS
 from benchmark.types import FitReport
 from tests.world import randomise_tests
 from userllm.corpus import corpus
