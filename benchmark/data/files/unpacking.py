@@ -93,8 +93,8 @@ def checked_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A zip archive in which every member has a harmless path.
 
     Raises:
-        UserError: It is truncated or damaged, or a member has an absolute path, one with `..`, or
-            is a link.
+        UserError: It is truncated or damaged, or a member has an absolute path, one with `..` or
+            with control characters, or is a link.
     """
     try:
         archive = zipfile.ZipFile(path)
@@ -104,7 +104,8 @@ def checked_zip(path: Path) -> Iterator[zipfile.ZipFile]:
         for info in archive.infolist():
             name = info.filename.replace("\\", "/")
             absolute = name.startswith("/") or name[1:2] == ":"
-            if absolute or ".." in PurePosixPath(name).parts or "\0" in name:
+            unreadable = any(ord(letter) < 32 for letter in name)  # would break lines of errors
+            if absolute or ".." in PurePosixPath(name).parts or unreadable:
                 raise UserError(f"{path}: unsafe path {info.filename!r} inside the archive")
             if stat.S_ISLNK(info.external_attr >> 16):
                 raise UserError(f"{path}: {info.filename!r} inside the archive is a link")

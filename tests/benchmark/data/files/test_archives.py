@@ -166,7 +166,17 @@ def test_links_to_folders_lead_nowhere_and_links_to_files_do(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../r.csv", "a/../../r.csv", "/r.csv", "a/..", "..\\r.csv", "C:\\r.csv", "c:r.csv", "//x/r"],
+    [
+        "../r.csv",
+        "a/../../r.csv",
+        "/r.csv",
+        "a/..",
+        "..\\r.csv",
+        "C:\\r.csv",
+        "c:r.csv",
+        "//x/r",
+        "r\ncsv",
+    ],
 )
 @pytest.mark.parametrize("in_a_folder", [False, True])
 def test_an_unsafe_path_in_an_archive(tmp_path, temporary, name, in_a_folder):
