@@ -53,13 +53,13 @@ Cells = dict[str, dict[str, Cell]]
 """Method → metric → what it reaches."""
 
 
-def rewritten(document: Path, tables: Tables | None = None, *, draw: bool = True) -> str:
+def rewritten(document: Path, tables: Tables | None = None, *, figures: Path | None = None) -> str:
     """The text of a document with every table made anew.
 
     Args:
         document: Markdown.
         tables: Metrics of the tasks, in order; the project's own where None.
-        draw: Whether figures are drawn too.
+        figures: Folder that figures are drawn under, by their paths in the document; None = none.
 
     Raises:
         UserError: A folder holds no records, or records that were asked different things.
@@ -72,8 +72,8 @@ def rewritten(document: Path, tables: Tables | None = None, *, draw: bool = True
         options = dict(word.split("=", 1) for word in words if _OPTION.match(word))
         folders = [document.parent / word for word in words if not _OPTION.match(word)]
         groups = [_rows(folder, tables) for folder in folders]
-        if draw and "figure" in options:
-            _draw(groups[0], document.parent / options["figure"])
+        if figures is not None and "figure" in options:
+            _draw(groups[0], figures / options["figure"])
         measured = tables.tasks[groups[0][0].task].metrics
         metrics = options["metrics"].split(",") if "metrics" in options else measured
         lines = _one(groups[0], metrics) if len(groups) == 1 else _several(groups, metrics)
@@ -197,7 +197,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     document = Path(names[0])
     try:
-        text = rewritten(document, draw=not check)
+        text = rewritten(document, figures=None if check else document.parent)
     except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

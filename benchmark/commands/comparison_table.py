@@ -11,6 +11,7 @@ from rich.table import Table
 from benchmark.commands.table import open_console, title
 from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import SIGNIFICANCE
+from benchmark.reporting.number_filters import p_value
 
 if TYPE_CHECKING:
     from benchmark.commands.compare import Pair
@@ -120,11 +121,6 @@ def _short(value: float) -> str:
 
 def _signed(own: Estimate) -> str:
     return f"{own.value:+.3f} [{own.low:+.3f}, {own.high:+.3f}]"
-
-
-def p_value(p: float) -> str:
-    """A p-value, three digits or a bound."""
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def _listed(seeds: Sequence[int]) -> str:
