@@ -15,7 +15,7 @@ from benchmark import __version__, options
 from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
-from benchmark.evidence_app import import_, publish, verify
+from benchmark.records_app import import_, publish, verify
 from benchmark.report_app import report
 from benchmark.sweep_app import sweep
 from benchmark.tune_app import tune
