@@ -9,11 +9,11 @@ from benchmark.errors import UserError
 from benchmark.settings import parse_yaml
 
 NOTES = "data_notes.yaml"
-"""File in a folder of records: data set → one line, for example `shop: its reviews are made up`."""
+"""File in a folder of records or above: data set → one line, e.g. `shop: reviews are made up`."""
 
 
 def read_notes(folders: Sequence[Path]) -> dict[str, str]:
-    """The notes that lie in some folders.
+    """The notes that lie in some folders, or in the nearest folder above that has any.
 
     Args:
         folders: Of records; a note of a later one wins.
@@ -23,8 +23,9 @@ def read_notes(folders: Sequence[Path]) -> dict[str, str]:
     """
     notes: dict[str, str] = {}
     for folder in folders:
-        path = folder / NOTES
-        if not path.is_file():
+        above = [folder.absolute(), *folder.absolute().parents]
+        path = next((own / NOTES for own in above if (own / NOTES).is_file()), None)
+        if path is None:
             continue
         try:
             found = parse_yaml(path.read_text(encoding="utf-8"), str(path))

@@ -87,6 +87,10 @@ publish() {
     "$bench" publish results/runs --out results/reference
     "$bench" verify results/reference --allow-missing
     "$bench" report results/reference --out results/reference
+    for split in results/reference/*/*/last results/reference/*/*/global_time; do
+        task="${split%/*}"
+        [ ! -d "$split" ] || "$bench" report "$task" --out "$task"
+    done
 }
 
 case "${1:-}" in

@@ -30,6 +30,15 @@ def test_later_folders_win_and_without_a_file_there_is_no_note(tmp_path):
     assert read_notes(folders[2:]) == {}
 
 
+def test_the_nearest_folder_above_speaks_for_those_below(tmp_path):
+    below = tmp_path / "shop/next_item"
+    below.mkdir(parents=True)
+    (tmp_path / NOTES).write_text("shop: far")
+    assert read_notes([below]) == {"shop": "far"}
+    (tmp_path / "shop" / NOTES).write_text("shop: near")
+    assert read_notes([below]) == {"shop": "near"}
+
+
 @pytest.mark.parametrize("text", ["- a\n- b", "x: [1, 2]", "x: ''", "x: {", ""])
 def test_broken_notes(tmp_path, text):
     (tmp_path / NOTES).write_text(text)
