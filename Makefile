@@ -15,7 +15,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    run ruff, mypy and import-linter"
 	@echo "make perf    run the performance comparisons"
-	@echo "make readme-results   write the README's tables and figures from results/reference"
+	@echo "make readme-results   write the tables and figures of README and docs from results/reference"
 	@echo "make clean   remove $(VENV), caches and build output (results stay)"
 
 setup: $(STAMP)
@@ -46,7 +46,7 @@ perf: setup
 	$(BIN)/python -m benchmark.perf
 
 readme-results: setup
-	$(BIN)/python -m benchmark.readme_results README.md
+	$(BIN)/python -m benchmark.readme_results README.md docs/results.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,6 +1,6 @@
 """Writes the tables and figures of a document from the records behind them.
 
-    python -m benchmark.readme_results README.md [--check]
+    python -m benchmark.readme_results README.md docs/results.md [--check]
 
 A table stands between `<!-- results: FOLDER [FOLDER ...] -->` and `<!-- end of results -->`, and is
 made of the records under the folders, which are relative to the document: of one folder a table
@@ -185,17 +185,21 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rewrites a document, or checks that nothing would change.
+    """Rewrites documents, or checks that nothing would change.
 
     Returns:
-        Exit code: 0 well, 1 the document is behind its records, 2 wrong input.
+        Exit code: 0 well, 1 a document is behind its records, 2 wrong input.
     """
     check = "--check" in arguments
     names = [name for name in arguments if name != "--check"]
-    if len(names) != 1:
-        print("usage: python -m benchmark.readme_results DOCUMENT [--check]", file=sys.stderr)
+    if not names:
+        print("usage: python -m benchmark.readme_results DOCUMENT... [--check]", file=sys.stderr)
         return 2
-    document = Path(names[0])
+    return max(_update(Path(name), check) for name in names)
+
+
+def _update(document: Path, check: bool) -> int:
+    """The exit code of one document."""
     try:
         text = rewritten(document, figures=None if check else document.parent)
     except (UserError, OSError) as error:

@@ -15,7 +15,7 @@ def import_(
     predictions: Annotated[
         Path,
         typer.Argument(
-            metavar="PREDICTIONS", help="Parquet file of answers, a row a user; see the README."
+            metavar="PREDICTIONS", help="Parquet file of answers, a row a user (docs/evidence.md)."
         ),
     ],
     name: Annotated[str, typer.Option(help="What the model is called in tables and figures.")],

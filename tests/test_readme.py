@@ -1,4 +1,4 @@
-"""The README's library example works as it stands, and its tables are those of the records."""
+"""The documents: the example works, tables are those of the records, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from matplotlib.image import imread
 from benchmark.readme_results import rewritten
 from userllm.llm import LanguageModel
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def library_example() -> str:
@@ -54,14 +56,41 @@ def test_the_library_example_runs(
     ]
 
 
-def test_its_tables_and_figures_are_those_of_the_reference_records(tmp_path: Path) -> None:
-    text = README.read_text(encoding="utf-8")
-    assert rewritten(README, figures=tmp_path) == text
+def test_the_documents_are_found() -> None:
+    assert len(DOCUMENTS) > 8
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_tables_and_figures_are_those_of_the_reference_records(
+    document: Path, tmp_path: Path
+) -> None:
+    text = document.read_text(encoding="utf-8")
+    assert rewritten(document, figures=tmp_path) == text
     drawn = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.png")]
-    assert len(drawn) == text.count(" figure=") > 0
+    assert len(drawn) == text.count(" figure=")
+    assert drawn or document is not README
     for path in drawn:
-        fresh, committed = imread(tmp_path / path), imread(README.parent / path)
+        fresh, committed = imread(tmp_path / path), imread(document.parent / path)
         assert fresh.shape == committed.shape
         # Fonts of another version may blur an edge; another number moves a bar and its label.
         changed = (abs(fresh - committed) > 0.5).any(axis=2)
         assert changed.mean() < 5e-5
+
+
+def anchors(document: Path) -> set[str]:
+    """What a link into a document may name behind the `#`."""
+    text = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_the_project_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    for link in links:
+        if link.startswith("https:"):
+            continue
+        name, _, anchor = link.partition("#")
+        path = document.parent / name if name else document
+        assert path.exists(), link
+        assert not anchor or anchor in anchors(path), link

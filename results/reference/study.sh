@@ -2,7 +2,7 @@
 # The reference study, one part a call: study.sh PART, from the root of the project.
 # Finished cells are skipped, so a part may be stopped and called again; seeds come one after the
 # other, so what is there after a stop has all methods. Data sets but ml-100k are prepared before
-# (README, "Data"); `tune` comes before `ml_100k` and `ml_latest_small`, and everything before
+# (docs/data.md); `tune` comes before `ml_100k` and `ml_latest_small`, and everything before
 # `publish`.
 set -eu
 
