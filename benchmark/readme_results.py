@@ -175,8 +175,8 @@ def _provenance(rows: Sequence[Row]) -> str:
 
 
 def _draw(rows: Sequence[Row], path: Path) -> None:
-    from benchmark.plot_style import save
-    from benchmark.plots import draw_bars, title_of
+    from benchmark.plotting.results import draw_bars, title_of
+    from benchmark.plotting.style import save
 
     figure = draw_bars(summarise(rows), title_of(rows))
     for file in save(figure, path.with_suffix("")):

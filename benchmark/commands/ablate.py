@@ -87,7 +87,7 @@ def _draw(outcomes: Sequence[Outcome], grid: Grid, metric: str, config: RunConfi
     """The figure of one task; none where nothing has finished."""
     if not any(outcome.finished for outcome in outcomes):
         return []
-    from benchmark.plots_ablation import draw_ablation
+    from benchmark.plotting.ablation import draw_ablation
 
     shown = {
         own.name: own.shown(chosen) for own, chosen in zip(grid.axes, grid.chosen, strict=True)

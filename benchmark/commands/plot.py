@@ -23,7 +23,7 @@ def plot_command(runs: Sequence[Path], out: Path | None, as_json: bool) -> None:
     folders = list(runs) or [DEFAULT_RUNS]
     rows = load_records(folders)
     first = folders[0] if folders[0].is_dir() else folders[0].parent
-    from benchmark.plots import draw
+    from benchmark.plotting.results import draw
 
     files = draw(rows, out or first / "plots")
     for file in files:

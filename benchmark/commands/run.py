@@ -61,7 +61,7 @@ def run_command(
 
 def _draw(config: RunConfig, rows: Sequence[Row]) -> list[Path]:
     """Figures of what this run can be compared with: its rows and others in the same folder."""
-    from benchmark.plots import draw
+    from benchmark.plotting.results import draw
     from benchmark.results import comparison_group, load_records
 
     own = {comparison_group(row.record) for row in rows if row.record is not None}

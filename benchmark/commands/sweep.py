@@ -124,7 +124,7 @@ def _run(
     finally:
         progress.close()
     from benchmark.commands.sweep_table import about, print_sweep
-    from benchmark.plots_sweep import draw_sweep
+    from benchmark.plotting.sweep import draw_sweep
     from benchmark.sweep_points import points_of
 
     for task in config.task:

@@ -12,7 +12,7 @@ from benchmark.config import Layers, RunConfig
 from benchmark.cost.by_shape import CostRequest, CostRow, cost_rows
 from benchmark.cost.facts import Cost
 from benchmark.errors import UserError
-from benchmark.plots_sweep import About, draw_sweep
+from benchmark.plotting.sweep import About, draw_sweep
 from benchmark.sweep_axes import NumberAxis
 from benchmark.sweep_points import Point
 from benchmark.tables import Tables

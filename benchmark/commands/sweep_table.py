@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.commands.table import open_console, print_end, print_reasons, title
-from benchmark.plots_sweep import About
+from benchmark.plotting.sweep import About
 from benchmark.provenance import differences_in_code
 
 if TYPE_CHECKING:

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.differences import Estimate
-from benchmark.plot_style import save
-from benchmark.plots import draw_time, shown_metrics, title_of
-from benchmark.plots_ablation import draw_ablation
-from benchmark.plots_report import Dot, draw_results
-from benchmark.plots_sweep import draw_sweep
+from benchmark.plotting.ablation import draw_ablation
+from benchmark.plotting.report import Dot, draw_results
+from benchmark.plotting.results import draw_time, shown_metrics, title_of
+from benchmark.plotting.style import save
+from benchmark.plotting.sweep import draw_sweep
+from benchmark.plotting.sweep_lines import About
 from benchmark.provenance import differences_in_code
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import named
 from benchmark.reporting.reading import records_of
 from benchmark.results import Row
 from benchmark.summary import learning_curves
-from benchmark.sweep_lines import About
 
 if TYPE_CHECKING:
     import pandas as pd

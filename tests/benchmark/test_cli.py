@@ -75,7 +75,8 @@ def test_smoke_says_that_its_numbers_mean_nothing(bench):
 def test_figures_show_earlier_runs_of_the_folder_too(bench, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "benchmark.plots.draw", lambda rows, folder: shown.append({row.method for row in rows})
+        "benchmark.plotting.results.draw",
+        lambda rows, folder: shown.append({row.method for row in rows}),
     )
     bench(*RUN, "--methods", "alpha", "--json")
     bench(*RUN, "--methods", "beta", "--json")

@@ -29,7 +29,7 @@ def bench(capfd, monkeypatch, tmp_path):
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     # Figures of runs take longer than all else here, and have tests of their own.
-    monkeypatch.setattr("benchmark.plots.draw", lambda *_, **__: [])
+    monkeypatch.setattr("benchmark.plotting.results.draw", lambda *_, **__: [])
 
     def call(*arguments, tables=TABLES):
         code = main([str(argument) for argument in arguments], tables)

@@ -49,7 +49,7 @@ def real(capfd, monkeypatch, shared_home, tmp_path):
     """Runs the real methods over the small world, on a tiny budget."""
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(shared_home))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("benchmark.plots.draw", lambda *_, **__: [])
+    monkeypatch.setattr("benchmark.plotting.results.draw", lambda *_, **__: [])
     tables = replace(make_tables(), methods=METHODS, encoders=ENCODERS)
     (tmp_path / "tiny.yaml").write_text(json.dumps(TINY))
 

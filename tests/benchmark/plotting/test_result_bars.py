@@ -5,9 +5,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from benchmark import plots
-from benchmark.plot_style import HATCHES, PALETTE, style_of
-from benchmark.plots import draw, draw_bars, draw_time
+from benchmark.plotting import results as plots
+from benchmark.plotting.results import draw, draw_bars, draw_time
+from benchmark.plotting.style import HATCHES, PALETTE, style_of
 from benchmark.results import load_records, row_of
 from benchmark.summary import latest_rows, learning_curves, summarise
 from tests.records import make_record, write_examples, write_record
@@ -170,6 +170,6 @@ def test_styles_differ():
 
 
 def test_plots_import_no_torch():
-    code = "import benchmark.plots, sys; print('torch' in sys.modules, 'lightning' in sys.modules)"
+    code = "import benchmark.plotting.results, sys; print({'torch', 'lightning'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "False"]
+    assert done.stdout.strip() == "set()"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plot_scales import scale_up
-from benchmark.plot_style import INK, MUTED, place_labels
-from benchmark.sweep_canvas import Canvas
-from benchmark.sweep_lines import MARK, About, Series, axis_name
+from benchmark.plotting.scales import scale_up
+from benchmark.plotting.style import INK, MUTED, place_labels
+from benchmark.plotting.sweep_canvas import Canvas
+from benchmark.plotting.sweep_lines import MARK, About, Series, axis_name
 from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:

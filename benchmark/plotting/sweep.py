@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plot_scales import reach_from_zero, scale_up
-from benchmark.plot_style import INK, MUTED, save
-from benchmark.plots_frontier import draw_frontier
-from benchmark.plots_reduction import draw_reduction
-from benchmark.sweep_canvas import Canvas
-from benchmark.sweep_lines import About, axis_name
+from benchmark.plotting.scales import reach_from_zero, scale_up
+from benchmark.plotting.style import INK, MUTED, save
+from benchmark.plotting.sweep_canvas import Canvas
+from benchmark.plotting.sweep_frontier import draw_frontier
+from benchmark.plotting.sweep_lines import About, axis_name
+from benchmark.plotting.sweep_reduction import draw_reduction
 from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:

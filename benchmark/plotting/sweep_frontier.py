@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plot_scales import number, reach_from_zero, tick_by_size
-from benchmark.plot_style import INK, MUTED, place_labels
-from benchmark.sweep_canvas import Canvas
-from benchmark.sweep_lines import MARK, OPEN, About, Series, axis_name
+from benchmark.plotting.scales import number, reach_from_zero, tick_by_size
+from benchmark.plotting.style import INK, MUTED, place_labels
+from benchmark.plotting.sweep_canvas import Canvas
+from benchmark.plotting.sweep_lines import MARK, OPEN, About, Series, axis_name
 from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.differences import Estimate
-from benchmark.plot_style import LINES, style_of
+from benchmark.plotting.style import LINES, style_of
 from benchmark.sweep_points import Point
 
 MARK = 6.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.differences import NLL, Estimate, Outcome
-from benchmark.plot_style import INK, MUTED, PALETTE, clear_frame, save
+from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
 from benchmark.provenance import differences_in_code
 
 if TYPE_CHECKING:

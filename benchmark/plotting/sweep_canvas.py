@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from benchmark.plot_scales import in_columns, number, tick_at
-from benchmark.plot_style import INK, MUTED, clear_frame
-from benchmark.sweep_lines import MARK, OPEN, About, Series, axis_label, series_of
+from benchmark.plotting.scales import in_columns, number, tick_at
+from benchmark.plotting.style import INK, MUTED, clear_frame
+from benchmark.plotting.sweep_lines import MARK, OPEN, About, Series, axis_label, series_of
 from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import plots_sweep
 from benchmark.cost.facts import Cost
 from benchmark.differences import Estimate
-from benchmark.plot_scales import in_columns
-from benchmark.plot_style import style_of
-from benchmark.plots_frontier import draw_frontier, frontier
-from benchmark.plots_reduction import STUDY, draw_reduction
-from benchmark.plots_sweep import About, draw_latency, draw_quality, draw_sweep, draw_tokens
+from benchmark.plotting import sweep as plots_sweep
+from benchmark.plotting.scales import in_columns
+from benchmark.plotting.style import style_of
+from benchmark.plotting.sweep import About, draw_latency, draw_quality, draw_sweep, draw_tokens
+from benchmark.plotting.sweep_frontier import draw_frontier, frontier
+from benchmark.plotting.sweep_reduction import STUDY, draw_reduction
 from benchmark.sweep_points import CurvePoint, Point
 
 LENGTHS = (10, 50, 200)
@@ -366,7 +366,7 @@ def test_a_legend_is_as_wide_as_it_may_be():
 
 
 def test_figures_of_a_sweep_import_no_torch():
-    code = "import benchmark.plots_sweep, sys; print('torch' in sys.modules)"
+    code = "import benchmark.plotting.sweep, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.plot_style import (
+from benchmark.plotting.style import (
     HATCHES,
     INK,
     MUTED,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.differences import Estimate
-from benchmark.plot_style import INK, MUTED, PALETTE, clear_frame
+from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

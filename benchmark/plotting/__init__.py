@@ -1,0 +1,1 @@
+"""Figures, made from what runs left behind alone. Free of torch."""
