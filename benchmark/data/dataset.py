@@ -14,6 +14,7 @@ from benchmark.data.encoding import PIECE, check_columns, count, encode_feature,
 from benchmark.data.event_columns import sort_events
 from benchmark.data.gaps import GAP_FEATURE
 from benchmark.data.ordering import gap_buckets
+from benchmark.data.room import let_go
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import (
@@ -202,6 +203,7 @@ def fingerprint(catalog: Catalog, log: EventLog, users: Sequence[str] = ()) -> s
         put(label.encode())
         put(str(values.shape).encode())
         put_numbers(values.reshape(-1))
+        let_go([values])
 
     put_texts("users", users)
     put_texts("items", catalog.items.external_ids)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
+from benchmark.data.room import room
 from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureKind, IdMap
 from benchmark.texts import Texts
@@ -137,17 +138,24 @@ def numbers(name: str, column_name: str, column: pl.Series) -> np.ndarray:
 
 def whole_numbers(column: pl.Series) -> np.ndarray:
     """Whole numbers, none missing, as an array of their own: `int64`, `[rows]`."""
-    values = np.empty(len(column), dtype=np.int64)  # one that is large has large pages too
+    values = room().empty(len(column), np.int64)  # one that is large has large pages too
     for rows in pieces(len(column)):
         values[rows] = column[rows].cast(pl.Int64).to_numpy()
     return values
 
 
-def count(codes: np.ndarray, highest: int) -> np.ndarray:
-    """How often each index from 0 to the highest is there; as `np.bincount`, with less memory."""
+def count(codes: np.ndarray, highest: int, keep: np.ndarray | None = None) -> np.ndarray:
+    """How often each index from 0 to the highest is there; as `np.bincount`, with less memory.
+
+    Args:
+        codes: `[rows]`.
+        highest: The highest index there can be.
+        keep: `BoolArray[rows]`, which rows count; None = all.
+    """
     total = np.zeros(highest + 1, dtype=np.int64)
     for rows in pieces(len(codes), max(PIECE, 4 * highest)):
-        total += np.bincount(codes[rows], minlength=highest + 1)
+        some = codes[rows] if keep is None else codes[rows][keep[rows]]
+        total += np.bincount(some, minlength=highest + 1)
     return total
 
 
@@ -213,7 +221,7 @@ def _spread(column: pl.Series, distinct: pl.Series, codes: np.ndarray) -> np.nda
         if high < 2**63 and high - low <= max(PIECE, len(column)):
             return _spread_by_table(column, distinct, codes, low, high)
     old, new = distinct.cast(column.dtype), pl.Series(codes)
-    spread = np.empty(len(column), dtype=np.int32)
+    spread = room().empty(len(column), np.int32)
     # Each piece hashes the different values again, so that it must have many more rows than those.
     for rows in pieces(len(column), max(PIECE, 16 * len(distinct))):
         piece = column[rows].replace_strict(old, new, default=None, return_dtype=pl.Int32)
@@ -227,7 +235,7 @@ def _spread_by_table(
     """Whole numbers that lie close together are places in a table: no hashing."""
     table = np.zeros(high - low + 1, dtype=np.int32)
     table[distinct.to_numpy().astype(np.int64) - low] = codes
-    spread = np.empty(len(column), dtype=np.int32)
+    spread = room().empty(len(column), np.int32)
     for rows in pieces(len(column)):
         places = column[rows].to_numpy().astype(np.int64)
         places -= low

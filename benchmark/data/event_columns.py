@@ -25,6 +25,8 @@ from benchmark.data.ordering import (
     time_order,
 )
 from benchmark.data.parallel import side_by_side
+from benchmark.data.partition import dealt_out, user_parts
+from benchmark.data.room import let_go
 from benchmark.schema import ITEM, SUMMARY, TEXT, TIMESTAMP, USER, Feature, IdMap
 from benchmark.texts import Texts
 
@@ -78,6 +80,7 @@ def sort_events(
     tasks: list[Callable[[], None]] = [encode_items]
     tasks += [partial(encode_own, feature) for feature in features]
     side_by_side(tasks)
+    let_go([user_codes, timestamps, *columns.values()])
     never_again = ascending_pairs(user_codes, columns[ITEM])
     indptr = np.cumsum(count(user_codes, len(users)))
     fields = [field for field in (TEXT, SUMMARY) if field in rows]
@@ -85,6 +88,12 @@ def sort_events(
     if not fields and stand_together(user_codes):
         # New memory is dear beside a sort, and most large files need none.
         sort_in_place(user_codes, timestamps, columns.values())
+    elif not fields:
+        parts = user_parts(indptr)
+        if len(parts) > 1:
+            user_codes, timestamps = _dealt_out(user_codes, timestamps, columns, indptr, parts)
+        events = [slice(int(indptr[p.start]), int(indptr[p.stop])) for p in parts]
+        sort_in_place(user_codes, timestamps, columns.values(), events)
     else:
         order = time_order(user_codes, timestamps)
         timestamps = timestamps[order]
@@ -92,5 +101,26 @@ def sort_events(
             columns[column] = columns[column][order]
         written = {field: texts_of(rows.pop(field).gather(order)) for field in fields}
     columns = {name: columns[name] for name in (ITEM, *(feature.name for feature in features))}
+    let_go([user_codes, timestamps, *columns.values()])
     has_repeats = not never_again and meets_again(columns[ITEM], indptr)
     return Events(users, indptr, columns, timestamps, written, has_repeats)
+
+
+def _dealt_out(
+    users: np.ndarray,
+    timestamps: np.ndarray,
+    columns: dict[str, np.ndarray],
+    indptr: np.ndarray,
+    parts: Sequence[slice],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Users and timestamps with the events of each part of the users together; columns too."""
+    of_user = np.repeat(np.arange(len(parts)), [part.stop - part.start for part in parts])
+    kind = np.uint16 if len(parts) < 2**16 else np.int64  # small numbers are sorted faster
+    part_of = np.concatenate([[0], of_user]).astype(kind)  # users' codes begin at 1
+    starts = np.array([indptr[part.start] for part in parts])
+    names = list(columns)
+    users, timestamps, *others = dealt_out(
+        users, part_of, starts, [users, timestamps, *(columns.pop(name) for name in names)]
+    )
+    columns.update(zip(names, others, strict=True))
+    return users, timestamps

@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.data.encoding import PIECE, pieces
 from benchmark.data.gaps import gap_column
 from benchmark.data.parallel import side_by_side
+from benchmark.data.room import let_go, room
 
 
 def time_order(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
@@ -39,13 +40,19 @@ def stand_together(users: np.ndarray) -> bool:
     )
 
 
-def sort_in_place(users: np.ndarray, timestamps: np.ndarray, columns: Iterable[np.ndarray]) -> None:
+def sort_in_place(
+    users: np.ndarray,
+    timestamps: np.ndarray,
+    columns: Iterable[np.ndarray],
+    parts: Iterable[slice] | None = None,
+) -> None:
     """As `time_order`, for users who stand together: columns are sorted a few users at a time.
 
     Args:
-        users: `[events]`, ascending.
+        users: `[events]`, ascending; with `parts`, those of a part before those of the next.
         timestamps: `[events]`; is sorted too.
         columns: `[events]` each.
+        parts: Neighbouring events that are sorted together; None = those of a few users.
     """
     sorted_too = [*columns, timestamps]
 
@@ -54,7 +61,8 @@ def sort_in_place(users: np.ndarray, timestamps: np.ndarray, columns: Iterable[n
         for column in sorted_too:
             column[rows] = column[rows][order]
 
-    side_by_side(partial(sort_piece, rows) for rows in _whole_users(users))
+    parts = _whole_users(users) if parts is None else parts
+    side_by_side(partial(sort_piece, rows) for rows in parts)
 
 
 def _whole_users(users: np.ndarray) -> Iterator[slice]:
@@ -82,7 +90,7 @@ def ascending_pairs(users: np.ndarray, items: np.ndarray) -> bool:
 
 def gap_buckets(timestamps: np.ndarray, indptr: np.ndarray) -> np.ndarray:
     """`gap_column` of all events, worked out a few users at a time."""
-    buckets = np.empty(len(timestamps), dtype=np.int32)
+    buckets = room().empty(len(timestamps), np.int32)
 
     def fill(users: slice) -> None:
         bounds = indptr[users.start : users.stop + 1]
@@ -90,6 +98,7 @@ def gap_buckets(timestamps: np.ndarray, indptr: np.ndarray) -> np.ndarray:
         buckets[events] = gap_column(timestamps[events], bounds - bounds[0])
 
     side_by_side(partial(fill, users) for users in user_pieces(indptr))
+    let_go([timestamps, buckets])
     return buckets
 
 
@@ -114,15 +123,17 @@ def meets_again(items: np.ndarray, indptr: np.ndarray) -> bool:
     return any(side_by_side(partial(again, users) for users in user_pieces(indptr)))
 
 
-def user_pieces(indptr: np.ndarray) -> Iterator[slice]:
+def user_pieces(indptr: np.ndarray, size: int = 0) -> Iterator[slice]:
     """Neighbouring users whose events together are few enough to be worked on at once.
 
     Args:
         indptr: `[U + 1]`, see `EventLog`.
+        size: Events of a piece; `PIECE` where nothing is said.
     """
+    size = size or PIECE
     begin, users = 0, len(indptr) - 1
     while begin < users:
-        end = int(np.searchsorted(indptr, indptr[begin] + PIECE, side="right")) - 1
+        end = int(np.searchsorted(indptr, indptr[begin] + size, side="right")) - 1
         end = min(max(end, begin + 1), users)
         yield slice(begin, end)
         begin = end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -29,6 +30,10 @@ def ahead(items: Iterable[T]) -> Generator[T, None, None]:
 
 
 def side_by_side(tasks: Iterable[Callable[[], T]]) -> list[T]:
-    """What each task gives, in their order; of several errors the first task's is raised."""
+    """What each task gives, in their order; of several errors the first task's is raised.
+
+    Tasks see the caller's context variables.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [done.result() for done in [pool.submit(task) for task in tasks]]
+        begun = [pool.submit(copy_context().run, task) for task in tasks]
+        return [done.result() for done in begun]

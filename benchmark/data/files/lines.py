@@ -16,6 +16,7 @@ from benchmark.data.files.delimited import Layout
 from benchmark.data.files.json_objects import read_json_block
 from benchmark.data.files.plain_text import Block, TextFile, blocks, text_file
 from benchmark.data.parallel import ahead
+from benchmark.data.room import NO_ROOM, Pile, room
 from benchmark.errors import UserError
 
 __all__ = ["Check", "read_delimited", "read_json_lines"]
@@ -54,8 +55,11 @@ def read_json_lines(
         RunError: There is no room for a copy in UTF-8.
     """
     with _reading(opened, "utf-8", broken, checks) as (file, sink):
-        frames = [read_json_block(block, schema, sink) for block in blocks(file)]
-        return _together(pl.DataFrame(schema=dict(schema)), frames, sink)
+        rows = room().pile()
+        rows.add(pl.DataFrame(schema=dict(schema)))
+        for block in blocks(file):
+            rows.add(read_json_block(block, schema, sink))
+        return _together(rows, sink)
 
 
 def read_delimited(
@@ -121,7 +125,8 @@ def read_delimited(
             if block.data:
                 yield block, known, delimited.all_at_once(block, known)
 
-    frames = []
+    rows = room().pile()
+    rows.add(each(pl.DataFrame(schema=dict(columns))))
     with (
         _reading(opened, encoding, broken, checks) as (file, sink),
         # One block is read, the one before it parsed and the one before that judged, all at once.
@@ -131,8 +136,8 @@ def read_delimited(
         closing(ahead(parsed(found))) as ready,
     ):
         for block, known, frame in ready:
-            frames.append(each(delimited.sound_rows(block, file, known, frame, sink)))
-        return _together(each(pl.DataFrame(schema=dict(columns))), frames, sink)
+            rows.add(each(delimited.sound_rows(block, file, known, frame, sink)))
+        return _together(rows, sink)
 
 
 @contextmanager
@@ -143,13 +148,13 @@ def _reading(
         with text_file(opened, encoding) as file:
             yield file, BrokenLines(opened.name, file.path, broken, checks)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise UserError(f"{opened.name} cannot be read: {error.strerror or error}") from error
 
 
-def _together(
-    empty: pl.DataFrame, frames: Sequence[pl.DataFrame], sink: BrokenLines
-) -> tuple[pl.DataFrame, dict[str, int]]:
-    frame = pl.concat([empty, *frames])
+def _together(rows: Pile, sink: BrokenLines) -> tuple[pl.DataFrame, dict[str, int]]:
+    frame = rows.frame()
     return frame, sink.finish(len(frame))
 
 

@@ -26,10 +26,12 @@ from benchmark.data.files.archives import Opened, open_member
 from benchmark.data.files.broken import Check
 from benchmark.data.files.lines import read_delimited
 from benchmark.data.ordering import ascending_pairs
+from benchmark.data.partition import rows_of, twice
 from benchmark.data.raw import PrepareSettings, Raw
 from benchmark.data.readers.movielens import GENRES, RATING, RATINGS, YEAR, item_features
 from benchmark.data.readers.movielens_sets import FOLDERS, PUBLISHED, Published
 from benchmark.data.readers.sieve import SECONDS, first_known, has_time
+from benchmark.data.room import kept_rows
 from benchmark.errors import UserError
 from benchmark.schema import ITEM, TEXT, TIMESTAMP, USER, Feature, FeatureKind
 
@@ -153,20 +155,16 @@ def drop_duplicates(events: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
     if all(ascending_pairs(rows[USER].to_numpy(), rows[ITEM].to_numpy()) for rows in some):
         return events, 0, 0
     users, items = events[USER].to_numpy(), events[ITEM].to_numpy()
-    pairs = users.astype(np.uint64)
-    pairs <<= np.uint64(32)
-    pairs |= items
-    ordered = np.sort(pairs)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    del ordered
-    if not len(twice):
+    again = twice(users, items)
+    if not len(again):
         return events, 0, 0
-    suspects = np.flatnonzero(np.isin(pairs, twice))
+    suspects = rows_of(again, users, items)
     first = events[suspects].select(pl.struct(pl.all()).is_first_distinct()).to_series()
     keep = np.ones(len(events), dtype=bool)
     keep[suspects] = first.to_numpy()
     dropped = len(events) - int(keep.sum())
-    return events.filter(pl.Series(keep)), dropped, len(suspects) - len(twice) - dropped
+    repeated = len(suspects) - len(again) - dropped
+    return kept_rows(events, keep) if dropped else events, dropped, repeated
 
 
 def read_movies(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from benchmark.data.encoding import count, number_in_order
+from benchmark.data.encoding import count, number_in_order, pieces
 from benchmark.data.raw import PrepareSettings, Raw
+from benchmark.data.room import kept_rows, let_go
 from benchmark.errors import UserError
 from benchmark.schema import ITEM, TEXT, USER, Feature, FeatureKind
 from benchmark.types import IDS, TITLES
@@ -54,7 +55,7 @@ def apply_filters(name: str, raw: Raw, settings: PrepareSettings) -> Frames:
     of_user = max(settings.minimum_history, settings.k_core)
     if of_user > 1 or settings.k_core:
         keep, left_out = core(events[USER], events[ITEM], of_user, settings.k_core)
-        events = events if keep.all() else events.filter(pl.Series(keep))
+        events = events if keep.all() else kept_rows(events, keep)
         counts |= left_out
     if events.is_empty():
         asked = settings.model_dump(include={"minimum_history", "minimum_rating", "k_core"})
@@ -121,7 +122,10 @@ def core(
     while left != int(keep.sum()):
         left = int(keep.sum())
         for codes, least in sides.values():
-            keep &= (_counts(codes, keep) >= least)[codes]
+            enough = _counts(codes, keep) >= least
+            for rows in pieces(len(keep)):
+                keep[rows] &= enough[codes[rows]]
+            let_go([codes])
     left_out = {"events of users or items with too few events": len(keep) - left}
     for what, (codes, _) in sides.items():
         # Indices run from 1 without a gap; 0 is nobody's and has no events.
@@ -138,7 +142,7 @@ def _fewest(column: pl.Series) -> int:
 
 def _counts(codes: np.ndarray, keep: np.ndarray) -> np.ndarray:
     """Events of each user or item that stay."""
-    return count(codes if keep.all() else codes[keep], int(codes.max(initial=0)))
+    return count(codes, int(codes.max(initial=0)), keep)
 
 
 def complete(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import re
 import sys
@@ -18,6 +17,7 @@ import polars as pl
 from benchmark import __version__, home
 from benchmark.data.dataset import build_dataset
 from benchmark.data.raw import PrepareSettings, Reader
+from benchmark.data.room import NO_ROOM, room_in
 from benchmark.data.store import in_place, sources
 from benchmark.data.store.filters import apply_filters
 from benchmark.data.store.manifest import Manifest, dataset_folder, missing_file, read_manifest
@@ -26,7 +26,6 @@ from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
 from benchmark.tables import why_unavailable
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAMED = 4
 """Files of a source that are named where the data came from."""
 
@@ -91,7 +90,7 @@ def prepare(
             ready = _still_good(name, entry, source, settings, code)
             if ready is not None:
                 return Prepared(folder, ready, skipped=True)
-        with in_place.new_folder(name) as new:
+        with in_place.new_folder(name) as new, room_in(new):
             manifest = _prepare_into(new, name, entry, source, settings, code)
             in_place.put_in_place(name, new)
     return Prepared(folder, manifest, skipped=False)
@@ -181,12 +180,12 @@ def _failures_told(name: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        full = error.errno in _FULL
+        full = error.errno in NO_ROOM
         raise RunError(_told(name, reason, full)) from error
     except pl.exceptions.PolarsError as error:
         reason = str(error).partition("\n")[0]
         number = re.search(r"os error (\d+)", str(error))
-        full = number is not None and int(number[1]) in _FULL
+        full = number is not None and int(number[1]) in NO_ROOM
         raise RunError(_told(name, reason, full)) from error
 
 

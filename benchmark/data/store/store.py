@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmark import __version__
 from benchmark.data.parallel import side_by_side
+from benchmark.data.room import let_go
 from benchmark.data.store.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -235,6 +236,7 @@ def _write(path: Path, values: np.ndarray) -> None:
         content = values.reshape(-1).view(np.uint8).data
         for begin in range(0, len(content), _PIECE_BYTES):
             file.write(content[begin : begin + _PIECE_BYTES])
+            let_go([values])
         file.flush()
         os.fsync(file.fileno())
 
