@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
+from benchmark.data.arrays import let_go
 from benchmark.data.encoding import PIECE, check_columns, count, encode_feature, external_ids
 from benchmark.data.event_columns import sort_events
 from benchmark.data.gaps import GAP_FEATURE
 from benchmark.data.ordering import gap_buckets
-from benchmark.data.room import let_go
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import (

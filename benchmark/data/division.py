@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from benchmark.data.cuts import cut
 from benchmark.data.dataset import Dataset, fingerprint
 from benchmark.data.encoding import count
 from benchmark.data.histories import Examples, cut_examples
@@ -86,7 +87,8 @@ class Part:
         keep = within(log.indptr[:-1], before, log.num_events)
         keep &= self.known
         keep |= within(before, until, log.num_events)
-        return cut_examples(log, keep, self.rows, self.begins, self.ends)
+        own = log if keep.all() else cut(dataset, keep)
+        return cut_examples(own, keep, self.rows, self.begins, self.ends)
 
 
 def divided(
@@ -180,7 +182,7 @@ def shared_split(dataset: Dataset, splits: Mapping[str, Split]) -> Split:
 
 def training_data(dataset: Dataset, kept: np.ndarray) -> TrainingData:
     """What methods learn from, if they may learn from some events."""
-    events = dataset.events.only(kept)
+    events = cut(dataset, kept)
     catalog = with_summaries(dataset.catalog, events)
     return TrainingData(
         name=dataset.name,

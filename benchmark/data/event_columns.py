@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import polars as pl
 
+from benchmark.data.arrays import let_go
 from benchmark.data.encoding import (
     count,
     encode_feature,
@@ -26,7 +27,6 @@ from benchmark.data.ordering import (
 )
 from benchmark.data.parallel import side_by_side
 from benchmark.data.partition import dealt_out, user_parts
-from benchmark.data.room import let_go
 from benchmark.schema import ITEM, SUMMARY, TEXT, TIMESTAMP, USER, Feature, IdMap
 from benchmark.texts import Texts
 

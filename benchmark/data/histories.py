@@ -109,20 +109,19 @@ def cut_examples(
     begins: np.ndarray,
     ends: np.ndarray,
 ) -> Examples:
-    """Examples over a copy of some events; over the log itself, maybe on disk, where all are kept.
+    """Examples over a log of some events.
 
     Args:
-        log: All events.
-        keep: `BoolArray[events]`, what they hold: histories and targets, nothing later.
+        log: The events that are kept: histories and targets, nothing later.
+        keep: `BoolArray[events]`, which of all events it holds.
         rows: `[n]` users (rows of the log), ascending; those left without a history are dropped.
-        begins: `[n]` positions in `log` of the targets' first events.
+        begins: `[n]` positions among all events of the targets' first events.
         ends: `[n]` positions, one past the targets' last events; all of a target must be kept.
     """
-    own = log if keep.all() else log.only(keep)
     found = Examples(
-        log=own,
+        log=log,
         users=rows + 1,
-        starts=own.indptr[rows],
+        starts=log.indptr[rows],
         stops=kept_before(keep, begins),
         ends=kept_before(keep, ends),
     )

@@ -7,10 +7,11 @@ from functools import partial
 
 import numpy as np
 
+from benchmark.data.arrays import let_go
 from benchmark.data.encoding import PIECE, pieces
 from benchmark.data.gaps import gap_column
 from benchmark.data.parallel import side_by_side
-from benchmark.data.room import let_go, room
+from benchmark.data.room import room
 
 
 def time_order(users: np.ndarray, timestamps: np.ndarray) -> np.ndarray:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmark.data.arrays import let_go
 from benchmark.data.encoding import pieces
 from benchmark.data.ordering import user_pieces
-from benchmark.data.room import let_go, room
+from benchmark.data.room import room
 
 PART_ROWS = 2**22
 """Rows of a part: what a sort holds in memory."""

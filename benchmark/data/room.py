@@ -11,7 +11,7 @@ import errno
 import mmap
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,16 +157,6 @@ def kept_rows(frame: pl.DataFrame, keep: np.ndarray, rows_at_once: int = 2**20) 
         rows = slice(begin, begin + rows_at_once)
         pile.add(frame[rows].filter(pl.Series(keep[rows])))
     return pile.frame()
-
-
-def let_go(arrays: Iterable[np.ndarray]) -> None:
-    """Takes arrays in files out of this process's memory; what was written stays in the files."""
-    for array in arrays:
-        base: object = array
-        while base is not None and not isinstance(base, mmap.mmap):
-            base = base.obj if isinstance(base, memoryview) else getattr(base, "base", None)
-        if base is not None and hasattr(base, "madvise"):
-            base.madvise(mmap.MADV_DONTNEED)
 
 
 def write_column(file: IO[bytes], column: pl.Series) -> None:

@@ -17,9 +17,12 @@ COMPARISONS = {
     "bert4rec_time_to_quality": "benchmark.perf.bert4rec:time_to_quality",
     "exact_ranking": "benchmark.perf.exact_ranking:exact_ranking",
     "prepare": "benchmark.perf.prepare:prepare_speed",
+    "scale": "benchmark.perf.scale:scale",
     "tuning_step": "benchmark.perf.tuning_step:tuning_step",
 }
 """Name -> function of the number of threads."""
+FIGURES = {"scale": "benchmark.perf.scale_figure:draw"}
+"""Name -> function of the JSON's path that draws beside it."""
 
 
 def main() -> int:
@@ -40,6 +43,10 @@ def main() -> int:
                 result = compare(arguments.threads)
             assert isinstance(result, Comparison)
             path = write(name, result, arguments.out, arguments.threads)
+            if name in FIGURES:
+                draw = load(FIGURES[name])
+                assert callable(draw)
+                draw(path)
             print(f"{name}: {result.ratio:.3g} times as fast; {path}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

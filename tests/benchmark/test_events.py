@@ -165,3 +165,31 @@ def test_kept_events_are_counted_before_each_place(keep, data, size):
     with patch.object(events, "_PIECE", size):
         found = kept_before(np.array(keep, dtype=bool), np.array(places, dtype=np.int64))
     assert found.tolist() == [sum(keep[:place]) for place in places]
+
+
+@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=9), world=st.integers(1, 4))
+def test_shards_share_no_user_and_together_hold_all(lengths, world):
+    log = log_of(lengths)
+    shards = [log.shard(rank, world) for rank in range(world)]
+    assert np.array_equal(sum(shard.lengths for shard in shards), log.lengths)
+    assert all(
+        sum(shard.lengths[user] > 0 for shard in shards) <= 1 for user in range(len(lengths))
+    )
+    for shard in shards:
+        # About as many events each: off by one user's at most.
+        assert shard.num_events <= log.num_events / world + max(lengths)
+        for user in np.flatnonzero(shard.lengths):
+            own = slice(shard.indptr[user], shard.indptr[user + 1])
+            whole = slice(log.indptr[user], log.indptr[user + 1])
+            assert np.array_equal(shard.items[own], log.items[whole])
+            assert shard.written[TEXT][own] == log.written[TEXT][whole]
+            batch = shard.gather(shard.indptr[[user]], shard.indptr[[user + 1]], 9)
+            assert batch.users.tolist() == [user + 1]
+        for name, column in shard.columns.items():
+            assert not len(column) or np.shares_memory(column, log.columns[name])
+
+
+@pytest.mark.parametrize(("rank", "world"), [(2, 2), (-1, 2), (0, 0)])
+def test_a_shard_that_there_is_not(rank, world):
+    with pytest.raises(ValueError, match="none of"):
+        log_of([3]).shard(rank, world)

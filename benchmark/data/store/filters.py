@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from benchmark.data.arrays import let_go
 from benchmark.data.encoding import count, number_in_order, pieces
 from benchmark.data.raw import PrepareSettings, Raw
-from benchmark.data.room import kept_rows, let_go
+from benchmark.data.room import kept_rows
 from benchmark.errors import UserError
 from benchmark.schema import ITEM, TEXT, USER, Feature, FeatureKind
 from benchmark.types import IDS, TITLES

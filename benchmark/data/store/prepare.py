@@ -15,6 +15,7 @@ from typing import cast
 import polars as pl
 
 from benchmark import __version__, home
+from benchmark.data.cuts import forget
 from benchmark.data.dataset import build_dataset
 from benchmark.data.raw import PrepareSettings, Reader
 from benchmark.data.room import NO_ROOM, room_in
@@ -93,6 +94,7 @@ def prepare(
         with in_place.new_folder(name) as new, room_in(new):
             manifest = _prepare_into(new, name, entry, source, settings, code)
             in_place.put_in_place(name, new)
+            forget(name)
     return Prepared(folder, manifest, skipped=False)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmark import __version__
+from benchmark.data.arrays import let_go, map_array, write_array
 from benchmark.data.parallel import side_by_side
-from benchmark.data.room import let_go
 from benchmark.data.store.manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -49,7 +49,7 @@ __all__ = [
     "write_dataset",
 ]
 
-_PIECE_BYTES = 2**24
+_ROWS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -105,13 +105,13 @@ def _open(name: str, manifest: Manifest) -> Dataset:
     columns: dict[str, np.ndarray] = {}
     for position, feature in enumerate(schema):
         place = item_columns if feature.of_item else columns
-        place[feature.name] = _map(folder / _feature_file(position, feature.name))
+        place[feature.name] = map_array(folder / _feature_file(position, feature.name))
     log = EventLog(
         schema=schema,
-        indptr=_map(folder / "indptr.npy"),
+        indptr=map_array(folder / "indptr.npy"),
         columns=columns,
         item_columns=item_columns,
-        timestamps=_map(folder / "timestamps.npy"),
+        timestamps=map_array(folder / "timestamps.npy"),
         written={name: _map_texts(folder, f"written-{name}") for name in manifest.written},
     )
     users, items = (IdMap(_map_texts(folder, which), checked=True) for which in ("users", "items"))
@@ -209,14 +209,8 @@ def _feature_file(position: int, name: str) -> str:
     return f"feature-{position:02d}-{re.sub(r'[^a-z0-9]+', '-', name.lower())[:40]}.npy"
 
 
-def _map(path: Path) -> np.ndarray:
-    """An array that stays on disk; as a plain array, because numpy's own kind is slow to index."""
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.asarray(array)
-
-
 def _map_texts(folder: Path, name: str) -> Texts:
-    return Texts(_map(folder / f"{name}-offsets.npy"), _map(folder / f"{name}-bytes.npy"))
+    return Texts(map_array(folder / f"{name}-offsets.npy"), map_array(folder / f"{name}-bytes.npy"))
 
 
 def _write_texts(folder: Path, name: str, texts: Sequence[str]) -> None:
@@ -226,19 +220,14 @@ def _write_texts(folder: Path, name: str, texts: Sequence[str]) -> None:
 
 
 def _write(path: Path, values: np.ndarray) -> None:
-    """Writes an array as `np.save` does, but a full disk is told as what it is.
+    """Writes an array; one that lies in a file is in memory a piece at a time."""
+    write_array(path, values.shape, values.dtype, _taken_from(values))
 
-    Waits until it is on the disk, which takes its time while other arrays are made ready.
-    """
-    values = np.ascontiguousarray(values)
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(values))
-        content = values.reshape(-1).view(np.uint8).data
-        for begin in range(0, len(content), _PIECE_BYTES):
-            file.write(content[begin : begin + _PIECE_BYTES])
-            let_go([values])
-        file.flush()
-        os.fsync(file.fileno())
+
+def _taken_from(values: np.ndarray) -> Iterator[np.ndarray]:
+    for begin in range(0, len(values), _ROWS_AT_ONCE):
+        yield values[begin : begin + _ROWS_AT_ONCE]
+        let_go([values])
 
 
 def _sync(path: Path) -> None:

@@ -76,7 +76,7 @@ def little_memory(rows: int = 5) -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="module")
 def no_wait_for_the_disk():
     """Nothing here is about a machine that crashes."""
-    with mock.patch.object(os, "fsync", lambda handle: None):
+    with mock.patch.object(os, "fsync", return_value=None):
         yield
 
 

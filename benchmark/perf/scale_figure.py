@@ -1,0 +1,62 @@
+"""Draws what `benchmark.perf.scale` measured: seconds and memory by events."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmark.perf.scale import AIM_BYTES
+from benchmark.plot_style import INK, MUTED, clear_frame, save, style_of
+
+
+def draw(measured: Path) -> list[Path]:
+    """Draws beside the JSON file, under its name.
+
+    Args:
+        measured: What `benchmark.perf.comparison.write` wrote.
+
+    Returns:
+        The figure's files.
+    """
+    from matplotlib.figure import Figure
+
+    rows: list[dict[str, Any]] = json.loads(measured.read_text())["details"]["sizes"]
+    events = [row["events"] for row in rows]
+    figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    seconds = {
+        "prepared": [row["prepare"]["seconds"] for row in rows],
+        "one epoch sampled": [row["sample"]["epoch_seconds"] for row in rows],
+    }
+    for number, (label, values) in enumerate(seconds.items()):
+        colour, marker = style_of(number)
+        left.plot(events, values, marker=marker, color=colour, label=label)
+    slope = [seconds["prepared"][-1] * count / events[-1] for count in events]
+    left.plot(events, slope, color=MUTED, linestyle=":", linewidth=1, label="in proportion")
+    left.set_yscale("log")
+    left.set_ylabel("seconds")
+    kinds = {"resident_bytes": "resident", "private_bytes": "private"}
+    number = 0
+    for step, label in (("prepare", "preparing"), ("sample", "sampling")):
+        for kind, word in kinds.items():
+            colour, marker = style_of(number // 2)
+            right.plot(
+                events,
+                [row[step][f"peak_{kind}"] / 2**30 for row in rows],
+                marker=marker,
+                color=colour,
+                linestyle="-" if word == "resident" else "--",
+                label=f"{label}, {word}",
+            )
+            number += 1
+    right.axhline(AIM_BYTES / 2**30, color=INK, linewidth=0.8, linestyle=":")
+    right.annotate("aim", (events[0], AIM_BYTES / 2**30), (0, 3), textcoords="offset points")
+    right.set_ylim(bottom=0)
+    right.set_ylabel("most memory of the process, GiB")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xlabel("events")
+        clear_frame(axes, "both")
+        axes.legend(frameon=False, fontsize=8.5)
+    return save(figure, measured.with_suffix(""))
