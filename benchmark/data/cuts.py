@@ -42,7 +42,7 @@ def cut(dataset: Dataset, keep: np.ndarray) -> EventLog:
     Raises:
         RunError: There is no room for the files, or their folder cannot be written to.
     """
-    log, count = dataset.events, np.count_nonzero(keep)
+    log, count = dataset.events, int(np.count_nonzero(keep))
     if log.written or count < SHARED_EVENTS:
         return log.only(keep)
     folder = cuts_of(dataset.name) / _key(dataset, keep)

@@ -102,7 +102,7 @@ class Pile:
             OSError: The disk is full.
         """
         self._frames.append(frame)
-        self._bytes += frame.estimated_size()
+        self._bytes += int(frame.estimated_size())
         if self._folder is not None and self._bytes >= LARGE_BYTES:
             self._spill(self._folder)
 
@@ -172,7 +172,10 @@ def _flat(column: pl.Series) -> bool:
 
 def _column_of(file: IO[bytes], rows: int, dtype: pl.DataType) -> pl.Series:
     """A file's numbers as a column that is not read before it is asked for."""
-    kind = pl.Series([], dtype=dtype).to_physical().to_arrow().type
+    empty = pl.Series([], dtype=dtype)
+    if not rows:
+        return empty  # and nothing can be mapped
+    kind = empty.to_physical().to_arrow().type
     size = os.fstat(file.fileno()).st_size
     content = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     array = pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(content)])

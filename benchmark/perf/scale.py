@@ -94,7 +94,7 @@ def _measured(events: int, threads: int, most_batches: int) -> dict[str, Any]:
 
 
 def _costs(folder: Path, events: int, threads: int, most_batches: int) -> dict[str, Any]:
-    load_before = os.getloadavg()
+    load_before = list(os.getloadavg())
     written = _run(threads, "write", folder, events)
     prepared = _run(threads, "prepare", folder)
     shutil.rmtree(folder / "files")  # nobody reads them again
@@ -111,7 +111,7 @@ def _costs(folder: Path, events: int, threads: int, most_batches: int) -> dict[s
         "sample": alone,
         "ranks": ranks,
         "load_average_before": load_before,
-        "load_average_after": os.getloadavg(),
+        "load_average_after": list(os.getloadavg()),
     }
 
 

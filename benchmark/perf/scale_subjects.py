@@ -129,7 +129,7 @@ def measure(subject: str, folder: Path, *numbers: int) -> dict[str, Any]:
 @contextlib.contextmanager
 def _private_memory() -> Iterator[list[int]]:
     """The most memory that is no file's, looked up again and again (Linux; else 0)."""
-    most, over = [0], threading.Event()
+    most, over = [_anonymous_bytes()], threading.Event()
 
     def look() -> None:
         while not over.wait(_LOOK_SECONDS):
