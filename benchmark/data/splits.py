@@ -8,9 +8,10 @@ import numpy as np
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import COLD, Need, Part, Split, divided
+from benchmark.data.encoding import count
 from benchmark.data.splits_config import ColdItemsSettings, GlobalTimeSettings, SplitSettings
 from benchmark.errors import UserError
-from benchmark.events import within
+from benchmark.events import kept_before, within
 
 ONE_EVENT = Need()
 
@@ -124,13 +125,12 @@ def split_global_time(
             f"data set {dataset.name!r}: validation would begin at {_day(first)} and test at "
             f"{_day(second)}: set global_time.validation_from and test_from"
         )
-    owner = np.repeat(np.arange(log.num_users), log.lengths)
     parts, cold = [], {}
     for name, begin, end in (("validation", first, second), ("test", second, None)):
         inside = times >= begin if end is None else (times >= begin) & (times < end)
         known = times < begin
         rows, begins, ends = _first_targets(dataset, inside, need)
-        met = np.bincount(owner[known], minlength=log.num_users) > 0
+        met = np.diff(kept_before(known, log.indptr)) > 0
         cold[f"{name}_users_cold"] = int((~met[rows]).sum())
         rows, begins, ends = (array[met[rows]] for array in (rows, begins, ends))
         if not len(rows):
@@ -201,9 +201,9 @@ def split_cold_items(
     """
     settings = settings or ColdItemsSettings()
     log = dataset.events
-    met = np.unique(log.items)
-    count = max(1, round(settings.share * len(met)))
-    drawn = np.random.default_rng(settings.seed).choice(met, size=count, replace=False)
+    met = np.flatnonzero(count(log.items, log.schema.num_items))
+    chosen = max(1, round(settings.share * len(met)))
+    drawn = np.random.default_rng(settings.seed).choice(met, size=chosen, replace=False)
     cold = np.zeros(log.schema.num_items + 1, dtype=bool)
     cold[drawn] = True
     rows, validation, test = _last_targets(dataset, need)
@@ -212,7 +212,7 @@ def split_cold_items(
     cut[rows] = validation
     kept = warm & within(log.indptr[:-1], cut, log.num_events)
     description = (
-        f"{LAST if need == ONE_EVENT else _say_last(need)}; {count} items"
+        f"{LAST if need == ONE_EVENT else _say_last(need)}; {chosen} items"
         f" ({settings.share:.0%} of those with events, seed {settings.seed}) are cold: their"
         " events are in no training and in no history"
     )
@@ -224,7 +224,7 @@ def split_cold_items(
         Part(rows, test, test + need.block, warm),
         description,
         LEAK_LAST,
-        {"items_cold": count},
+        {"items_cold": chosen},
     )
     if need.block == 1 and not split.test.groups[COLD].any():
         raise UserError(

@@ -27,6 +27,7 @@ def draw(measured: Path) -> list[Path]:
     left, right = figure.subplots(1, 2)
     seconds = {
         "prepared": [row["prepare"]["seconds"] for row in rows],
+        "split, training events written": [row["sample"]["split_seconds"] for row in rows],
         "one epoch sampled": [row["sample"]["epoch_seconds"] for row in rows],
     }
     for number, (label, values) in enumerate(seconds.items()):
@@ -36,20 +37,12 @@ def draw(measured: Path) -> list[Path]:
     left.plot(events, slope, color=MUTED, linestyle=":", linewidth=1, label="in proportion")
     left.set_yscale("log")
     left.set_ylabel("seconds")
-    kinds = {"resident_bytes": "resident", "private_bytes": "private"}
-    number = 0
-    for step, label in (("prepare", "preparing"), ("sample", "sampling")):
-        for kind, word in kinds.items():
-            colour, marker = style_of(number // 2)
-            right.plot(
-                events,
-                [row[step][f"peak_{kind}"] / 2**30 for row in rows],
-                marker=marker,
-                color=colour,
-                linestyle="-" if word == "resident" else "--",
-                label=f"{label}, {word}",
-            )
-            number += 1
+    steps = {"prepare": "preparing", "sample": "splitting and sampling"}
+    for number, (step, label) in enumerate(steps.items()):
+        colour, marker = style_of(2 * number)
+        for kind, line in (("resident", "-"), ("private", "--")):
+            gib = [row[step][f"peak_{kind}_bytes"] / 2**30 for row in rows]
+            right.plot(events, gib, line, marker=marker, color=colour, label=f"{label}, {kind}")
     right.axhline(AIM_BYTES / 2**30, color=INK, linewidth=0.8, linestyle=":")
     right.annotate("aim", (events[0], AIM_BYTES / 2**30), (0, 3), textcoords="offset points")
     right.set_ylim(bottom=0)
