@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import polars as pl
 
 from benchmark.data.cuts import cut
 from benchmark.data.dataset import Dataset, fingerprint
 from benchmark.data.encoding import count
 from benchmark.data.histories import Examples, cut_examples
 from benchmark.data.item_texts import with_summaries
+from benchmark.data.store.parquet import text_column
 from benchmark.events import within
 from benchmark.protocols import TrainingData
 
@@ -213,11 +215,18 @@ def hash_targets(dataset: Dataset, parts: Mapping[str, Examples]) -> str:
     It is made of external ids, so that anybody who reads the same files can compare it. Where a
     target is several events their items stand one behind the other, a comma between them.
     """
-    users, items = dataset.users.external_ids, dataset.catalog.items.external_ids
+    users, items = (
+        text_column(ids) for ids in (dataset.users.external_ids, dataset.catalog.items.external_ids)
+    )
     lines = []
     for part, examples in parts.items():
-        spans = zip(examples.users, examples.stops, examples.ends, strict=True)
-        for user, begin, end in spans:
-            named = ",".join(items[item - 1] for item in examples.log.items[begin:end])
-            lines.append(f"{part}\t{users[user - 1]}\t{named}\n")
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+        counts = examples.ends - examples.stops
+        row = np.repeat(np.arange(len(counts)), counts)
+        place = np.repeat(examples.stops - np.cumsum(counts) + counts, counts) + np.arange(len(row))
+        names = items.gather(examples.log.items[place].astype(np.uint32) - 1)
+        named = pl.DataFrame({"row": row, "names": names}).group_by("row", maintain_order=True)
+        targets = named.agg(pl.col("names").str.join(","))["names"]
+        asked = users.gather(examples.users.astype(np.uint32) - 1)
+        lines.append(pl.select(pl.format(f"{part}\t{{}}\t{{}}\n", asked, targets)).to_series())
+    # In UTF-8, bytes are in the order of what they stand for.
+    return hashlib.sha256("".join(pl.concat(lines).sort()).encode()).hexdigest()

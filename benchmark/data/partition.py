@@ -82,6 +82,7 @@ def twice(users: np.ndarray, items: np.ndarray) -> np.ndarray:
         digits[rows] = users[rows] % parts
         counts += np.bincount(digits[rows], minlength=parts)
         pairs[rows] = pack(users[rows], items[rows])
+    let_go([digits, pairs])
     stops = np.cumsum(counts)
     if parts > 1:
         (pairs,) = dealt_out(digits, part_of, stops - counts, [pairs])
@@ -89,7 +90,7 @@ def twice(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     for stop, count in zip(stops.tolist(), counts.tolist(), strict=True):
         some = np.sort(pairs[stop - count : stop])
         found.append(np.unique(some[1:][some[1:] == some[:-1]]))
-    let_go([pairs])
+        let_go([pairs])
     return np.sort(np.concatenate(found))
 
 

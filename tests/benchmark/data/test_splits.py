@@ -5,13 +5,13 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from benchmark.data.division import Need, shared_split
+from benchmark.data.division import Need, hash_targets, shared_split
 from benchmark.data.histories import latest_events
 from benchmark.data.leaks import find_leaks
 from benchmark.data.splits import split_cold_items, split_global_time, split_last
 from benchmark.data.splits_config import ColdItemsSettings, GlobalTimeSettings
 from benchmark.errors import UserError
-from benchmark.schema import TEXT
+from benchmark.schema import TEXT, IdMap
 from benchmark.texts import Texts
 from tests.world import randomise_tests, small_world
 
@@ -30,6 +30,27 @@ def test_last_is_test_and_the_one_before_validation(world, world_split):
         learnt = train.items[train.indptr[user - 1] : train.indptr[user]]
         assert learnt.tolist() == mine[:-2].tolist()
     assert world_split.facts["users_evaluated"] == len(world_split.test) == log.num_users
+
+
+@pytest.mark.parametrize("need", [Need(), Need(block=3)])
+def test_the_hash_of_targets_is_of_sorted_lines_that_anybody_can_write(need):
+    world = spread_world()
+    names = [f"{'é' if n % 3 else '~'}{n}" for n in range(len(world.users))]
+    world = replace(world, users=IdMap(names))
+    split = split_last(world, need)
+    items = world.catalog.items.external_ids
+    lines = []
+    for part in ("validation", "test"):
+        asked = getattr(split, part)
+        for user, begin, end in zip(asked.users, asked.stops, asked.ends, strict=True):
+            named = ",".join(items[item - 1] for item in asked.log.items[begin:end])
+            lines.append(f"{part}\t{names[user - 1]}\t{named}\n")
+    assert len(lines) > 100
+    expected = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    assert split.target_hash == expected
+    assert hash_targets(world, {"test": split.test.only(np.zeros(0, dtype=int))}) == (
+        hashlib.sha256(b"").hexdigest()
+    )
 
 
 def test_nothing_leaks(world, world_split):
