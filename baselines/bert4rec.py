@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,26 @@ from benchmark.schema import ITEM, PADDING
 from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.loss import catalogue_cross_entropy
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Windows with the positions that are to be filled in.
+
+    Attributes:
+        windows: `B` windows.
+        chosen: `BoolTensor[B, L]`, True = masked.
+    """
+
+    windows: HistoryBatch
+    chosen: Tensor
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def some(self, index: slice) -> Masked:
+        """Some rows of the batch."""
+        return Masked(self.windows.rows(index), self.chosen[index])
 
 
 class Bert4RecModel(EventEncoder):
@@ -93,10 +114,18 @@ class Bert4RecModel(EventEncoder):
         """Bias of each item, `[N + 1]`."""
         return self.net.output_bias
 
-    def training_loss(self, batch: HistoryBatch) -> Tensor:
+    def drawn(self, batch: HistoryBatch) -> Masked:
+        """See `userllm.dividing.Divisible`."""
+        return Masked(batch, self._choose(batch))
+
+    def targets(self, batch: Masked) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(batch.chosen.sum())
+
+    def training_loss(self, batch: HistoryBatch | Masked) -> Tensor:
         """Cross-entropy of the masked items over the whole catalogue; scalar."""
-        items = batch.features[ITEM]
-        chosen = self._choose(batch)
+        batch = batch if isinstance(batch, Masked) else self.drawn(batch)
+        items, chosen = batch.windows.features[ITEM], batch.chosen
         masked = items.masked_fill(chosen, self.net.mask_token)
         return catalogue_cross_entropy(
             self(masked, chosen), self.item_table, items[chosen], bias=self.net.output_bias

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +22,26 @@ from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer, FeedForward
 from userllm.nn.feature_embedding import FeatureEmbedding
 from userllm.nn.loss import full_precision
+
+
+@dataclass(frozen=True)
+class AgainstOthers:
+    """Windows, and the targets of the whole batch that theirs are told from.
+
+    Attributes:
+        windows: `B` windows.
+        others: `LongTensor[C]` item ids.
+    """
+
+    windows: HistoryBatch
+    others: Tensor
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def some(self, index: slice) -> AgainstOthers:
+        """Some windows, against the same others."""
+        return AgainstOthers(self.windows.rows(index), self.others)
 
 
 class DualEncoderModel(EventEncoder):
@@ -79,13 +100,27 @@ class DualEncoderModel(EventEncoder):
         """
         return F.normalize(self.user_head(self.body(F.embedding(items, vectors))), dim=-1)
 
-    def training_loss(self, batch: HistoryBatch) -> Tensor:
+    def drawn(self, batch: HistoryBatch) -> AgainstOthers:
+        """See `userllm.dividing.Divisible`."""
+        return AgainstOthers(batch, self._others(batch))
+
+    def targets(self, batch: AgainstOthers) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(batch.windows.mask[:, 1:].sum())
+
+    def _others(self, batch: HistoryBatch) -> Tensor:
+        targets = batch.features[ITEM][:, 1:][batch.mask[:, 1:]]
+        return targets[torch.randperm(len(targets))[: self.settings.negatives]]
+
+    def training_loss(self, batch: HistoryBatch | AgainstOthers) -> Tensor:
         """In-batch softmax of every event but the first; scalar."""
+        others = batch.others if isinstance(batch, AgainstOthers) else None
+        batch = batch.windows if isinstance(batch, AgainstOthers) else batch
         items, real = batch.features[ITEM], batch.mask[:, 1:]
         vectors = self.item_vectors(self.column_item)  # type: ignore[arg-type]
         users = self.user_states(items[:, :-1], vectors)[real]
         targets = items[:, 1:][real]
-        others = targets[torch.randperm(len(targets))[: self.settings.negatives]]
+        others = self._others(batch) if others is None else others  # drawn after dropout
         unit = F.normalize(vectors, dim=-1)
         return in_batch_loss(
             users, targets, others, unit, self.log_frequency, self.settings.temperature

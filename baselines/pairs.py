@@ -27,6 +27,13 @@ class Pairs:
     targets: Tensor
     negatives: Tensor
 
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def some(self, index: slice) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.histories.rows(index), self.targets[index], self.negatives[index])
+
     def to(self, device: torch.device | str) -> Pairs:
         """The same batch on another device."""
         return Pairs(self.histories.to(device), self.targets.to(device), self.negatives.to(device))

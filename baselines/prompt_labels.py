@@ -20,6 +20,7 @@ from userllm.decoding import (
     text_prefix,
     title_layout,
 )
+from userllm.dividing import EachRow
 from userllm.examples import end_filled
 from userllm.label_goal import LabelBatch, label_batches, label_loss
 from userllm.llm import LanguageModel
@@ -37,6 +38,13 @@ class PromptedLabels:
 
     rows: Tensor
     batch: LabelBatch
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def some(self, index: slice) -> PromptedLabels:
+        """Some of the examples."""
+        return PromptedLabels(self.rows[index], self.batch.some(index))
 
     def to(self, device: torch.device | str) -> PromptedLabels:
         """The same batch on another device."""
@@ -64,7 +72,7 @@ def history_rows(rows: PromptRows, histories: HistoryBatch) -> list[list[int]]:
     return rows.rows(histories, [[]] * len(histories))
 
 
-class LabelLikelihood(nn.Module):
+class LabelLikelihood(EachRow, nn.Module):
     """Mean cross-entropy of label names behind histories as text."""
 
     def __init__(self, llm: LanguageModel, trie: TitleTrie, query: Sequence[int]) -> None:

@@ -34,6 +34,16 @@ class PromptedTexts:
     kept: Tensor
     batch: TextBatch
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def some(self, index: slice) -> PromptedTexts:
+        """The reviews of some users."""
+        begin, end, _ = index.indices(len(self))
+        views = self.seen.shape[1]
+        reviews = self.batch.some_texts(slice(begin * views, end * views), index)
+        return PromptedTexts(self.rows[index], self.seen[index], self.kept[index], reviews)
+
     def to(self, device: torch.device | str) -> PromptedTexts:
         """The same batch on another device."""
         rows, seen, kept = (part.to(device) for part in (self.rows, self.seen, self.kept))
@@ -124,6 +134,14 @@ class TextLikelihood(nn.Module):
     def __init__(self, llm: LanguageModel) -> None:
         super().__init__()
         self.llm = llm
+
+    def drawn(self, prompted: PromptedTexts) -> PromptedTexts:
+        """See `userllm.dividing.Divisible`."""
+        return prompted
+
+    def targets(self, prompted: PromptedTexts) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(prompted.batch.scored[prompted.kept.flatten()].sum())
 
     def training_loss(self, prompted: PromptedTexts) -> Tensor:
         """Loss of one batch, nats a token."""

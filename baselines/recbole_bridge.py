@@ -31,6 +31,7 @@ from benchmark.events import EventLog
 from benchmark.protocols import USER_ENCODER, FitContext, TrainingData
 from benchmark.schema import ITEM
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
+from userllm.dividing import EachRow
 
 USER_FIELD, ITEM_FIELD, LENGTH_FIELD, SEQUENCE = "user_id", "item_id", "item_length", "item_id_list"
 
@@ -188,7 +189,7 @@ def build_bert4rec(events: EventLog, length: int, options: Mapping[str, Any]) ->
     return build_model(config, _Facts(events, length))
 
 
-class _Learner(nn.Module):
+class _Learner(EachRow, nn.Module):
     """A RecBole model that learns from pairs by its own `calculate_loss`."""
 
     model: Any

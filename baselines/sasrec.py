@@ -58,6 +58,14 @@ class SasRecModel(EventEncoder):
         states = self(items[:, :-1])
         return catalogue_cross_entropy(states[real], self.items.weight, items[:, 1:][real])
 
+    def drawn(self, batch: HistoryBatch) -> HistoryBatch:
+        """See `userllm.dividing.Divisible`."""
+        return batch
+
+    def targets(self, batch: HistoryBatch) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(batch.mask[:, 1:].sum())
+
     def log_probs(self, histories: HistoryBatch) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the next item."""
         return self.item_log_probs(latest(self(histories.features[ITEM]), histories))

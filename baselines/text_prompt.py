@@ -243,6 +243,14 @@ class _TitleLikelihood(nn.Module):
         self.llm = llm
         self.trie = trie
 
+    def drawn(self, batch: PackedTitles) -> PackedTitles:
+        """See `userllm.dividing.Divisible`."""
+        return batch
+
+    def targets(self, batch: PackedTitles) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return len(batch.targets)
+
     def training_loss(self, batch: PackedTitles) -> Tensor:
         """Loss of one batch, nats a title."""
         states = self.llm.hidden_states(self.llm.embed_tokens(batch.tokens))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import host, results
+from benchmark import host, ranks, results
 from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
 from benchmark.cost.facts import Cost
@@ -28,8 +28,12 @@ from benchmark.protocols import Checked, FitContext, Saveable, Shared
 from benchmark.recording import make_record, write_cell
 
 
-def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunRecord:
-    """Fits and evaluates one cell, and puts its folder in place in one step."""
+def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunRecord | None:
+    """Fits and evaluates one cell, and puts its folder in place in one step.
+
+    Returns:
+        Its record; None in a process that only helps.
+    """
     host.reset_peak_memory()
     seed_everything(cell.seed, world.threads)
     method, task = cell.method(), cell.task()
@@ -51,16 +55,22 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     evaluation = task.evaluate(
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
-    peak = host.peak_memory_bytes()
-    cost = _measured(cell, world, task, method, progress)
-    record = make_record(cell, world, task, method, report, clock.seconds, evaluation, peak, cost)
-    with in_place(cell.folder) as folder:
-        write_cell(folder, record, evaluation)
-        if world.keep_models and isinstance(method, Saveable):
-            (folder / results.MODEL).mkdir()
-            method.save(folder / results.MODEL)
-    discard_unfinished(cell)
-    return record
+    peak = ranks.largest(host.peak_memory_bytes())
+
+    def finish() -> results.RunRecord:
+        cost = _measured(cell, world, task, method, progress)
+        record = make_record(
+            cell, world, task, method, report, clock.seconds, evaluation, peak, cost
+        )
+        with in_place(cell.folder) as folder:
+            write_cell(folder, record, evaluation)
+            if world.keep_models and isinstance(method, Saveable):
+                (folder / results.MODEL).mkdir()
+                method.save(folder / results.MODEL)
+        discard_unfinished(cell)
+        return record
+
+    return ranks.by_first(finish)
 
 
 def _measured(cell: Cell, world: World, task: Task, method: object, progress: RunProgress) -> Cost:
@@ -114,6 +124,8 @@ class _Clock:
 
     def __exit__(self, *error: object) -> None:
         self.seconds += time.perf_counter() - self._began
+        if not ranks.first():
+            return
         with contextlib.suppress(OSError):  # no folder: nothing to go on from
             self._file.write_text(str(self.seconds))
 

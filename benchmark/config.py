@@ -47,6 +47,17 @@ class RunConfig(BaseModel):
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "cpu", description="what computes; auto = a CUDA GPU where there is one"
     )
+    devices: int = Field(1, ge=1, description="processes that train a cell together, a machine")
+    num_nodes: int = Field(1, ge=1, description="machines that train a cell together")
+    distributed: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="how they train: whole weights each, or a language model's divided"
+    )
+    micro_batches: int = Field(
+        1, ge=1, description="parts in which a device takes its share of a batch"
+    )
+    precision: Literal["auto", "fp32", "bf16"] | None = Field(
+        None, description="of activations, for every method of the run; as settings say if absent"
+    )
     force: bool = Field(False, description="run finished cells again")
     keep_models: bool = Field(True, description="keep fitted models beside their records")
     multi_task: bool = Field(False, description="one fit of a method serves all tasks")
@@ -240,6 +251,11 @@ def read_layers(config: RunConfig, tables: Tables, others: Collection[str] = ())
     layers = Layers(read_preset(config.preset, tables).settings, config.sections, sets)
     sections = [tables.section(method) for method in methods]
     encoders = [name for method in methods if (name := layers.encoder(tables, method))]
+    layers = Layers(
+        layers.preset,
+        layers.file,
+        merge(precisions(config, tables, {*sections, *encoders, *others}), layers.sets),
+    )
     used = {*config.task, config.split, SECTION, *methods, *sections, *encoders, *others}
     for text, section, nested in assigned:
         if section not in used:
@@ -249,6 +265,37 @@ def read_layers(config: RunConfig, tables: Tables, others: Collection[str] = ())
             )
         _check_fixed(text, section, nested, methods, tables)
     return layers
+
+
+def precisions(
+    config: RunConfig, tables: Tables, sections: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """What `--precision` says of some sections of settings: that of every optimizer in them.
+
+    Raises:
+        UserError: There is none.
+    """
+    if config.precision is None:
+        return {}
+    found = {
+        name: setting
+        for name in sections
+        if (setting := _with_precision(tables.settings_model(name), config.precision))
+    }
+    if not found:
+        raise UserError(f"--precision {config.precision}: no method of this run has an optimizer")
+    return found
+
+
+def _with_precision(model: type[BaseModel], value: str) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if name == "precision":
+            nested[name] = value
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            nested |= {name: inner} if (inner := _with_precision(kind, value)) else {}
+    return nested
 
 
 def _check_fixed(
@@ -273,6 +320,16 @@ def _check(config: RunConfig, tables: Tables) -> None:
     users = [n for n, e in tables.methods.items() if e.uses_llm or e.llm_setting]
     if config.llm is not None and not set(users) & set(chosen):
         raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
+    if config.distributed == "fsdp":
+        dividing = [name for name, entry in tables.methods.items() if entry.uses_llm]
+        if config.devices * config.num_nodes == 1:
+            raise UserError("--distributed fsdp divides weights among devices: add --devices")
+        strangers = [name for name in config.methods or () if name not in dividing]
+        if strangers:
+            raise UserError(
+                f"--distributed fsdp divides the weights of a language model, and {strangers[0]} "
+                f"trains none; these do: {', '.join(dividing)}"
+            )
     if config.multi_task:
         serving = [name for name, entry in tables.methods.items() if entry.multi_task]
         if len(config.task) < 2 or not set(serving) & set(chosen):

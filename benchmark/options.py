@@ -44,6 +44,36 @@ Accelerator = Annotated[
         "Numbers of the two differ a little, so each has cells of its own."
     ),
 ]
+Devices = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that train a cell together, one a GPU, or on a processor's cores "
+        "(default 1). Batches are divided among them, so settings keep their meaning.",
+    ),
+]
+NumNodes = Annotated[
+    int | None, typer.Option(min=1, help="Machines that train a cell together (default 1).")
+]
+Distributed = Annotated[
+    str | None,
+    typer.Option(
+        help="How several devices train: ddp (default), or fsdp, which divides the weights of a "
+        "language model among them."
+    ),
+]
+MicroBatches = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Parts in which each device works through its share of a batch, where it does not "
+        "fit at once (default 1); the gradient is that of the whole batch.",
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="Of activations in every method of the run: auto, fp32 or bf16."),
+]
 MultiTask = Annotated[
     bool | None,
     typer.Option("--multi-task", help="One fit of USER-LLM serves all tasks of the run."),

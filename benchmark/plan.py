@@ -95,6 +95,7 @@ class World:
         accelerator: Lightning's name of the device, `cpu` or `gpu`.
         keep_models: Whether fitted models stay beside their records.
         cost: What is measured of an answer's cost.
+        several: How training is spread, see `ranks.Spread.facts`; nothing on one device.
     """
 
     dataset: Dataset
@@ -119,6 +120,7 @@ class World:
     keep_models: bool = True
     multi_task: bool = False
     cost: CostSettings = field(default_factory=CostSettings)
+    several: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from benchmark.entries import MethodEntry
 from benchmark.errors import UserError
 from benchmark.goals import Goal
 from benchmark.home import stages_folder
+from benchmark.launching import spread_of, threads_a_process
 from benchmark.plan import Cell, Task, World, build
 from benchmark.results import Row
 from benchmark.settings import flatten
@@ -85,12 +86,13 @@ def open_world(
         llm=config.llm,
         llm_facts=llm_facts,
         cache=stages_folder(),
-        threads=config.threads or host.default_threads(),
+        threads=threads_a_process(config),
         command=command,
         accelerator=accelerator,
         keep_models=config.keep_models,
         multi_task=config.multi_task,
         cost=cast("CostSettings", layers.resolve(tables, SECTION)),
+        several=spread_of(config).facts(),
     )
 
 
@@ -137,6 +139,7 @@ def planned_cells(
                 if needs not in entry.capabilities:
                     reason = f"{task} needs {needs}, which {method} does not have"
                 reason = reason or world.unfit.get(task, "") or _speechless(task, entry, world)
+                reason = reason or _undivided(entry, world)
                 if reason:
                     yield row.model_copy(update={"na": reason}), None
                     continue
@@ -164,6 +167,13 @@ def _lacking(variant: Variant, world: World) -> str:
         f"the data set {world.dataset.name} has no feature {', '.join(missing)}; it has "
         f"{', '.join(names)}"
     )
+
+
+def _undivided(entry: MethodEntry, world: World) -> str:
+    """Why a method cannot be trained as several devices are to, "" where it can."""
+    if world.several.get("distributed") != "fsdp" or entry.uses_llm:
+        return ""
+    return "fsdp divides the weights of a language model, and it trains none: use ddp"
 
 
 def _speechless(task: str, entry: MethodEntry, world: World) -> str:
@@ -200,7 +210,7 @@ def make_cell(
     serves_all = world.multi_task and method_entry.multi_task and len(world.tasks) > 1
     named = {method: method_settings.model_dump(mode="json")}
     # What concerns few cells stands only in theirs, so that the others keep their hashes.
-    special: dict[str, object] = host.gpu_facts(world.accelerator)
+    special: dict[str, object] = {**host.gpu_facts(world.accelerator), **world.several}
     if encoder is not None:
         named[encoder.name] = encoder.settings.model_dump(mode="json")
         special["encoder"] = [encoder.name, named[encoder.name]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from benchmark.results import RunRecord
 
-_OF_HOST = ("threads", "accelerator", "cpu")
+_OF_HOST = ("threads", "accelerator", "devices", "cpu")
 """What numbers can depend on, beside the code, in the last digits."""
 
 

@@ -126,7 +126,7 @@ def make_record(
             }
         ),
         llm=world.llm_facts if cell.uses_llm else None,
-        host=host.describe_host(world.threads, world.accelerator),
+        host={**host.describe_host(world.threads, world.accelerator), **world.several},
         python=host.python_version(),
         versions=host.package_versions(),
         git=host.source_state(),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark import config as configs
-from benchmark import identity, results
+from benchmark import identity, ranks, results
 from benchmark.cell import discard_unfinished, run_cell
 from benchmark.durations import duration
-from benchmark.errors import UserError
+from benchmark.errors import RunError, UserError
 from benchmark.failures import disk_is_full, explain
+from benchmark.launching import joined
 from benchmark.locking import locked
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world, planned_cells
-from benchmark.progress import RunProgress
+from benchmark.progress import PlainProgress, RunProgress
 from benchmark.results import Row
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tuning.applied import check_tuned
@@ -63,6 +66,9 @@ def run(
             if encoder is not None:
                 layers.resolve(tables, encoder)
     check_writable(config.out)
+    joined(config)
+    if not ranks.first():
+        progress = PlainProgress(io.StringIO())
     world = open_world(config, tables, layers, llm_facts, command)
     hashes = {name: split.target_hash for name, split in world.splits.items()}
     check_tuned(config, layers, tables, hashes)
@@ -82,6 +88,9 @@ def run(
                 row = row.model_copy(update={"error": stopped})
             settled[cell.config_hash] = row
         rows.append(row)
+    if not ranks.first():  # what follows a run is not theirs
+        ranks.leave()
+        raise SystemExit(0)
     return rows
 
 
@@ -90,14 +99,14 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
     progress.begin(cell.title)
     try:
         waiting = "another call is at this cell; waiting for it"
-        with locked(cell.folder.parent, cell.folder.name, progress, waiting):
-            finished = None if force else _finished(cell, progress)
-            if force or finished is not None:
-                discard_unfinished(cell)
-            if finished is not None:
+        with _held(cell, progress, waiting):
+            finished = ranks.by_first(lambda: _found(cell, progress, force))
+            if ranks.agreed(finished is not None):
                 progress.finish("finished before, skipped (--force runs it again)")
-                return _row_of(finished, cell)
+                return row if finished is None else _row_of(finished, cell)
             record = run_cell(cell, world, progress)
+            if record is None:
+                return row
             progress.finish(
                 f"done in {duration(record.fit.wall_seconds + record.evaluation_seconds)}"
             )
@@ -113,11 +122,34 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
         if not isinstance(error, Exception | SystemExit):
             raise
         reason = explain(error)
+        if not ranks.failed_in_all():
+            raise RunError(
+                f"one of the processes of {cell.title} failed ({reason}); finished cells are kept, "
+                "the same command goes on from there"
+            ) from error
         progress.finish(f"failed: {reason}")
-        log = _write_log(cell)
+        log = _write_log(cell) if ranks.first() else None
         if disk_is_full(error):
             raise StopError(reason) from None
         return row.model_copy(update={"error": reason, "log": log})
+
+
+@contextlib.contextmanager
+def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
+    """Holds the lock of a cell, process zero for all of them."""
+    with contextlib.ExitStack() as held:
+        if ranks.first():
+            folder = cell.folder.parent
+            held.enter_context(locked(folder, cell.folder.name, progress, waiting))
+        yield
+
+
+def _found(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
+    """The record of a cell that need not run; what it began is forgotten where it begins anew."""
+    finished = None if force else _finished(cell, progress)
+    if force or finished is not None:
+        discard_unfinished(cell)
+    return finished
 
 
 def _row_of(record: results.RunRecord, cell: Cell) -> Row:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 
 import benchmark
+from benchmark import ranks
+from benchmark.errors import RunError
 from benchmark.types import CurvePoint, StageReport
 
 _REPORT = "stage.json"
@@ -53,24 +55,32 @@ def cached_stage(
     """
     place = cache / key
     found = _read(place)
-    if found is not None:
+    if ranks.agreed(found is not None):
+        if found is None:
+            raise RunError(f"process zero finds {place}: it is to be in a folder that all share")
         return place, replace(found, reused=True)
     cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache))
+    # Of several processes that build it together, one keeps what came out.
+    own = {"dir": cache} if ranks.first() else {}
+    work = Path(tempfile.mkdtemp(prefix=f".{key}-", **own))
     try:
         report = build(work)
-        (work / _REPORT).write_text(json.dumps(asdict(report)))
-        if place.exists() and _read(place) is None:
-            shutil.rmtree(place)
-        try:
-            work.rename(place)
-        except OSError:
-            # Another process finished the same stage first; its result is as good as ours.
-            if _read(place) is None:
-                raise
+        ranks.by_first(lambda: _put_in_place(work, place, report))
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return place, report
+
+
+def _put_in_place(work: Path, place: Path, report: StageReport) -> None:
+    (work / _REPORT).write_text(json.dumps(asdict(report)))
+    if place.exists() and _read(place) is None:
+        shutil.rmtree(place)
+    try:
+        work.rename(place)
+    except OSError:
+        # Another process finished the same stage first; its result is as good as ours.
+        if _read(place) is None:
+            raise
 
 
 def _read(place: Path) -> StageReport | None:

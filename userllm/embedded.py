@@ -137,6 +137,14 @@ class _NextToken(nn.Module):
         flat = full_precision(logits.flatten(0, 1))
         return F.cross_entropy(flat, targets.flatten(), ignore_index=-1)
 
+    def drawn(self, tokens: Tensor) -> Tensor:
+        """See `userllm.dividing.Divisible`."""
+        return tokens
+
+    def targets(self, tokens: Tensor) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int((tokens[:, 1:] >= 0).sum())
+
 
 def _stage(
     tokenizer: Any,

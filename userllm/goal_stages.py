@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.goals import LabelGoal
 from userllm.answers import label_lead, trie_of_labels
 from userllm.decoding import title_layout
+from userllm.dividing import Divisible, EachRow, rows_of
 from userllm.fusion import UserContext
 from userllm.label_goal import LabelBatch, label_loss
 from userllm.model import UserLLM
@@ -19,7 +20,7 @@ from userllm.module import Learner
 from userllm.text_goal import TextBatch, text_layout, text_loss
 
 
-class SayingLabels(nn.Module):
+class SayingLabels(EachRow, nn.Module):
     """Say the label that a history stands for, among the labels alone.
 
     Args:
@@ -62,6 +63,14 @@ class Writing(nn.Module):
         packed = text_layout(batch)
         return text_loss(self.model.llm, self.model.read(context, packed.layout), packed, batch)
 
+    def drawn(self, batch: TextBatch) -> TextBatch:
+        """See `userllm.dividing.Divisible`."""
+        return batch
+
+    def targets(self, batch: TextBatch) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(batch.scored.sum())
+
 
 def _repeated(context: UserContext, views: int) -> UserContext:
     """The context of users with one view each, who get several that see the same."""
@@ -84,6 +93,13 @@ class Portion:
     goal: int
     batch: Any
 
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def some(self, index: slice) -> Portion:
+        """Some rows of the batch."""
+        return Portion(self.goal, rows_of(self.batch, index))
+
     def to(self, device: torch.device | str) -> Portion:
         """The same portion on another device."""
         return Portion(self.goal, self.batch.to(device))
@@ -105,6 +121,18 @@ class Together(nn.Module):
         learner = self.learners[portion.goal]
         assert isinstance(learner, Learner)
         return learner.training_loss(portion.batch)
+
+    def drawn(self, portion: Portion) -> Portion:
+        """See `userllm.dividing.Divisible`."""
+        learner = self.learners[portion.goal]
+        assert isinstance(learner, Divisible)
+        return Portion(portion.goal, learner.drawn(portion.batch))
+
+    def targets(self, portion: Portion) -> int:
+        """See `userllm.dividing.Divisible`."""
+        learner = self.learners[portion.goal]
+        assert isinstance(learner, Divisible)
+        return learner.targets(portion.batch)
 
 
 def mixed(batches: Sequence[Iterator[Any]], shares: Sequence[int]) -> Iterator[Portion]:

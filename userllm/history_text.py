@@ -34,17 +34,37 @@ class PackedTitles:
     Attributes:
         tokens: `LongTensor[B, T]`, padded with 0 on the right.
         choices: The decisions to score; their `owner` counts the targets.
-        targets: `LongTensor[M]` items of the targets.
+        targets: `LongTensor[M]` items of the targets, those of a row together.
+        owners: `LongTensor[M]` the row of each target, ascending.
     """
 
     tokens: Tensor
     choices: Choices
     targets: Tensor
+    owners: Tensor
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def some(self, index: slice) -> PackedTitles:
+        """Some of the windows."""
+        begin, end, _ = index.indices(len(self))
+        first, last = torch.searchsorted(self.owners, torch.tensor([begin, end]).to(self.owners))
+        own = self.choices
+        kept = (own.row >= begin) & (own.row < end)
+        choices = Choices(
+            own.row[kept] - begin, own.column[kept], own.edge[kept], own.owner[kept] - first
+        )
+        targets = slice(int(first), int(last))
+        return PackedTitles(
+            self.tokens[index], choices, self.targets[targets], self.owners[targets] - begin
+        )
 
     def to(self, device: torch.device) -> PackedTitles:
         """The same batch on another device."""
         moved = Choices(*(part.to(device) for part in vars(self.choices).values()))
-        return PackedTitles(self.tokens.to(device), moved, self.targets.to(device))
+        targets, owners = self.targets.to(device), self.owners.to(device)
+        return PackedTitles(self.tokens.to(device), moved, targets, owners)
 
 
 class HistoryText:
@@ -120,6 +140,7 @@ class HistoryText:
         rows: list[Tensor] = []
         choices: list[tuple[int, int, int, int]] = []
         targets: list[int] = []
+        owners: list[int] = []
         items = histories.features[ITEM].tolist()
         for row, lines in enumerate(self.lines(histories)):
             tokens = list(self.begin)
@@ -133,11 +154,13 @@ class HistoryText:
                         if edge >= 0:
                             choices.append((row, start + step, edge, len(targets)))
                     targets.append(item)
+                    owners.append(row)
                 tokens += line.title + line.rest
             rows.append(torch.tensor(tokens))
         packed = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
         columns = torch.tensor(choices, dtype=torch.long).reshape(-1, 4).T
-        return PackedTitles(packed, Choices(*columns), torch.tensor(targets))
+        found = (torch.tensor(own, dtype=torch.long) for own in (targets, owners))
+        return PackedTitles(packed, Choices(*columns), *found)
 
     def _first_that_fits(self, lines: Sequence[_Line], longest: int | None) -> int:
         """Place of the first of the latest lines that fit into so many tokens together."""

@@ -29,6 +29,14 @@ class LabelExamples:
     read: HistoryBatch | Tensor
     shares: Tensor
 
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def some(self, index: slice) -> LabelExamples:
+        """Some of the examples."""
+        read = self.read[index] if isinstance(self.read, Tensor) else self.read.rows(index)
+        return LabelExamples(read, self.shares[index])
+
     def to(self, device: torch.device | str) -> LabelExamples:
         """The same batch on another device."""
         return LabelExamples(self.read.to(device), self.shares.to(device))

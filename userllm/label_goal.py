@@ -46,6 +46,13 @@ class LabelBatch:
         """`BoolTensor[B, R]`, True = a label."""
         return self.labels > 0
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def some(self, index: slice) -> LabelBatch:
+        """Some of the examples."""
+        return LabelBatch(self.histories.rows(index), self.labels[index])
+
     def to(self, device: torch.device | str) -> LabelBatch:
         """The same batch on another device."""
         return LabelBatch(self.histories.to(device), self.labels.to(device))

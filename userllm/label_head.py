@@ -20,6 +20,7 @@ from benchmark.events import EventLog
 from benchmark.goals import Goal, LabelGoal
 from benchmark.types import HistoryBatch, Progress, StageReport
 from userllm.config import LabelHeadSettings, OptimizerSettings
+from userllm.dividing import EachRow
 from userllm.event_encoder import EventEncoder
 from userllm.label_examples import (
     LabelExamples,
@@ -39,7 +40,7 @@ def label_goal(goals: Sequence[Goal]) -> LabelGoal | None:
     return next((goal for goal in goals if isinstance(goal, LabelGoal)), None)
 
 
-class LabelHead(nn.Module):
+class LabelHead(EachRow, nn.Module):
     """From states to labels: a norm, since encoders have states of any length, and a linear map.
 
     It begins with the labels' own frequency, the same for everybody.
@@ -68,7 +69,7 @@ class LabelHead(nn.Module):
         return cross_entropy(self(batch.read), batch.shares)
 
 
-class LabelModel(nn.Module):
+class LabelModel(EachRow, nn.Module):
     """A user encoder with a head: `benchmark.protocols.LabelRanker`.
 
     Args:

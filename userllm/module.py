@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from userllm.config import OptimizerSettings
+from userllm.dividing import Divider
+from userllm.sharding import Sharded, load_optimizer
 
 
 @runtime_checkable
@@ -31,7 +33,14 @@ class TrainingModule(L.LightningModule):
         steps: Optimizer steps of the whole stage, which the schedule spans.
         begun: Steps taken before.
         saved: States to go on from: `optimizer` and `schedule`; None = fresh ones.
+        divider: Gives the shares of batches, which then are `userllm.dividing.Part`; None = a
+            batch is computed whole.
+        sharded: Whether the weights are divided among the processes.
     """
+
+    loss: float | None = None
+    """Of the latest batch; None while parts of it are missing."""
+    sharded: Sharded | None = None
 
     def __init__(
         self,
@@ -40,6 +49,8 @@ class TrainingModule(L.LightningModule):
         steps: int,
         begun: int = 0,
         saved: Mapping[str, Any] | None = None,
+        divider: Divider | None = None,
+        sharded: bool = False,
     ) -> None:
         super().__init__()
         if not isinstance(learner, Learner):
@@ -49,6 +60,13 @@ class TrainingModule(L.LightningModule):
         self.steps = steps
         self.begun = begun
         self.saved = saved
+        self.divider = divider
+        self._divides = sharded
+
+    def configure_model(self) -> None:
+        """Divides the weights where that is wanted."""
+        if self._divides and self.sharded is None:
+            self.sharded = Sharded(self.learner)
 
     def training_step(self, batch: Any, index: int) -> Tensor:
         """The learner's loss.
@@ -56,10 +74,15 @@ class TrainingModule(L.LightningModule):
         Raises:
             FloatingPointError: The loss is NaN or infinite.
         """
-        loss: Tensor = self.learner.training_loss(batch)
-        if not torch.isfinite(loss):
+        if self.divider is None:
+            loss: Tensor = self.learner.training_loss(batch)
+            self.loss = float(loss)
+        else:
+            number = self.begun * self.settings.accumulate + index // self.divider.parts
+            loss, self.loss = self.divider.loss(batch, number)
+        if self.loss is not None and not math.isfinite(self.loss):
             raise FloatingPointError(
-                f"the loss became {loss.item()} at step {self.begun + self.global_step + 1}; "
+                f"the loss became {self.loss} at step {self.begun + self.global_step + 1}; "
                 "a lower learning rate may help"
             )
         return loss
@@ -92,7 +115,7 @@ class TrainingModule(L.LightningModule):
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         if self.saved is not None:
-            optimizer.load_state_dict(dict(self.saved["optimizer"]))
+            load_optimizer(optimizer, self.saved["optimizer"])
             schedule.load_state_dict(dict(self.saved["schedule"]))
             self.saved = None
         return {

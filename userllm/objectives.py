@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +12,26 @@ from benchmark.schema import ITEM, FeatureKind
 from benchmark.types import HistoryBatch
 from userllm.nn.loss import catalogue_cross_entropy, full_precision
 from userllm.user_encoder import UserEncoder
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Windows, and the items that are shown by text alone.
+
+    Attributes:
+        windows: `B` windows of `L + 1` events.
+        hidden: `BoolTensor[N + 1]`; None = none.
+    """
+
+    windows: HistoryBatch
+    hidden: Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def some(self, index: slice) -> Shown:
+        """Some windows, with the same items."""
+        return Shown(self.windows.rows(index), self.hidden)
 
 
 class NextEventObjective(nn.Module):
@@ -44,23 +66,65 @@ class NextEventObjective(nn.Module):
             }
         )
 
-    def training_loss(self, batch: HistoryBatch) -> Tensor:
-        """Loss of windows of `L + 1` events: each event but the first is a target; scalar."""
-        inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
-        table, bias = self.items()
-        states = self.encoder(inputs, None if self.encoder.text is None else table)
-        real = batch.mask[:, 1:]
-        targets = {n: v[:, 1:][real] for n, v in batch.features.items()}
-        losses = self.feature_losses(states[real], targets, table, bias)
-        others = [loss for name, loss in losses.items() if name != ITEM]
-        return losses[ITEM] + self.auxiliary * sum(others, states.new_zeros(()))
+    def drawn(self, batch: HistoryBatch) -> Shown:
+        """See `userllm.dividing.Divisible`."""
+        return Shown(batch, self._hidden())
 
-    def items(self) -> tuple[Tensor, Tensor]:
-        """Vectors `[N + 1, D]` and biases `[N + 1]` of the items, as one step sees them."""
+    def _hidden(self) -> Tensor | None:
+        text = self.encoder.text
+        return text.hide(self.id_dropout) if text is not None and self.id_dropout else None
+
+    def targets(self, batch: Shown) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return int(batch.windows.mask[:, 1:].sum())
+
+    def training_loss(self, batch: HistoryBatch | Shown) -> Tensor:
+        """Loss of windows of `L + 1` events: each event but the first is a target; scalar."""
+        batch = batch if isinstance(batch, Shown) else self.drawn(batch)
+        return self._summed(self._losses(batch))
+
+    def share_of_loss(self, part: Shown, whole: Shown) -> Tensor:
+        """See `userllm.dividing.Weighed`: not every event has a value of every feature."""
+        own, of_all = self._known(part.windows), self._known(whole.windows)
+        losses = self._losses(part)
+        return self._summed(
+            {n: loss * (own[n] / of_all[n]) for n, loss in losses.items() if own[n]}
+        )
+
+    def _losses(self, batch: Shown) -> dict[str, Tensor]:
+        windows = batch.windows
+        inputs = HistoryBatch(
+            {n: v[:, :-1] for n, v in windows.features.items()}, windows.mask[:, :-1]
+        )
+        table, bias = self.items(batch.hidden)
+        states = self.encoder(inputs, None if self.encoder.text is None else table)
+        real = windows.mask[:, 1:]
+        targets = {n: v[:, 1:][real] for n, v in windows.features.items()}
+        return self.feature_losses(states[real], targets, table, bias)
+
+    def _summed(self, losses: dict[str, Tensor]) -> Tensor:
+        others = [loss for name, loss in losses.items() if name != ITEM]
+        return losses[ITEM] + self.auxiliary * sum(others, losses[ITEM].new_zeros(()))
+
+    @staticmethod
+    def _known(windows: HistoryBatch) -> dict[str, int]:
+        """How many targets have a value, by feature."""
+        real, known = windows.mask[:, 1:], {}
+        for name, values in windows.features.items():
+            there = values[:, 1:] > 0
+            known[name] = int((real & (there if there.ndim == 2 else there.any(dim=2))).sum())
+        return known
+
+    def items(self, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Vectors `[N + 1, D]` and biases `[N + 1]` of the items, as one step sees them.
+
+        Args:
+            hidden: `BoolTensor[N + 1]`, True = shown by text alone; drawn where it is absent.
+        """
         text = self.encoder.text
         if text is None:
             return self.encoder.items()
-        table, bias = self.encoder.items(text.hide(self.id_dropout) if self.id_dropout else None)
+        table, bias = self.encoder.items(self._hidden() if hidden is None else hidden)
         return table, bias.masked_fill(~text.met, -torch.inf)
 
     def feature_losses(

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.types import CurvePoint, Progress
+from userllm.sharding import divided_like
 
 FORMAT = 2
 """Changes when files of before can no longer be read."""
@@ -127,7 +128,7 @@ def moving_weights(learner: nn.Module) -> dict[str, Tensor]:
 def put_back(learner: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Sets what `moving_weights` gave before."""
     for name, live in moving_weights(learner).items():
-        live.copy_(weights[name])
+        live.copy_(divided_like(weights[name], live))
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,51 @@ from userllm.fusion import UserContext
 from userllm.likelihoods import item_likelihood
 from userllm.model import UserLLM
 from userllm.unmet import without_unmet
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Shown items with noise for their embeddings.
+
+    Attributes:
+        shown: `LongTensor[B, S]`.
+        noise: `FloatTensor[B, S, D]`, of variance one.
+    """
+
+    shown: Tensor
+    noise: Tensor
+
+    def __len__(self) -> int:
+        return len(self.shown)
+
+    def some(self, index: slice) -> Noisy:
+        """Some rows of the batch."""
+        return Noisy(self.shown[index], self.noise[index])
+
+
+@dataclass(frozen=True)
+class Picked:
+    """Windows with the positions whose next items are to be said.
+
+    Attributes:
+        windows: `B` windows of `L + 1` events.
+        positions: `LongTensor[B, P]`.
+        items: `LongTensor[B, P]`.
+        kept: `BoolTensor[B, P]`, False = filler.
+    """
+
+    windows: HistoryBatch
+    positions: Tensor
+    items: Tensor
+    kept: Tensor
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def some(self, index: slice) -> Picked:
+        """Some rows of the batch."""
+        parts = (part[index] for part in (self.positions, self.items, self.kept))
+        return Picked(self.windows.rows(index), *parts)
 
 
 class Alignment(nn.Module):
@@ -35,11 +81,22 @@ class Alignment(nn.Module):
         self.model = model
         self.noise = noise
 
-    def training_loss(self, shown: Tensor) -> Tensor:
+    def drawn(self, shown: Tensor) -> Noisy:
+        """See `userllm.dividing.Divisible`."""
+        width = self.model.encoder.width
+        return Noisy(shown, torch.randn(*shown.shape, width, device=shown.device))
+
+    def targets(self, batch: Noisy) -> int:
+        """See `userllm.dividing.Divisible`."""
+        return len(batch)
+
+    def training_loss(self, batch: Tensor | Noisy) -> Tensor:
         """Mean negative log-likelihood of the last of the shown items `[B, S]`, nats."""
+        batch = self.drawn(batch) if isinstance(batch, Tensor) else batch
+        shown = batch.shown
         table = self.model.encoder.item_table.detach()
         states = F.layer_norm(table[shown], table.shape[1:])
-        states = states + self.noise * torch.randn_like(states)
+        states = states + self.noise * batch.noise
         mask = torch.ones_like(shown, dtype=torch.bool)
         last = torch.full_like(shown[:, :1], shown.shape[1] - 1)
         context = self.model.context(states, mask, last)
@@ -105,13 +162,27 @@ class Tuning(nn.Module):
         self.register_buffer("held_out", held_out, persistent=False)
         self.register_buffer("unmet", unmet, persistent=False)
 
-    def training_loss(self, batch: HistoryBatch) -> Tensor:
+    def drawn(self, batch: HistoryBatch) -> Picked:
+        """See `userllm.dividing.Divisible`; items of the encoder's own are drawn with dropout."""
+        return Picked(batch, *self.pick(batch))
+
+    def targets(self, batch: Picked) -> int:
+        """See `userllm.dividing.Divisible`."""
+        kept = batch.kept
+        if self.held_out is not None:
+            kept = kept & ~self.held_out[batch.items]
+        return int(kept.sum())
+
+    def training_loss(self, batch: HistoryBatch | Picked) -> Tensor:
         """Mean negative log-likelihood of the chosen targets of windows of `L + 1` events, nats.
 
         Zero where all of them are held out.
         """
-        inputs = HistoryBatch({n: v[:, :-1] for n, v in batch.features.items()}, batch.mask[:, :-1])
-        positions, items, kept = self.pick(batch)
+        batch = batch if isinstance(batch, Picked) else self.drawn(batch)
+        windows, positions, items, kept = batch.windows, batch.positions, batch.items, batch.kept
+        inputs = HistoryBatch(
+            {n: v[:, :-1] for n, v in windows.features.items()}, windows.mask[:, :-1]
+        )
         context, views = self._contexts(inputs, positions)
         drawn = None
         if self.from_encoder:

@@ -38,6 +38,23 @@ class TextBatch:
     texts: Tensor
     said: Tensor
 
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def scored(self) -> Tensor:
+        """`LongTensor[B]` how many tokens of each text are scored."""
+        return (self.said >= 0).sum(dim=1)
+
+    def some(self, index: slice) -> TextBatch:
+        """Some of the examples."""
+        return self.some_texts(index, index)
+
+    def some_texts(self, index: slice, users: slice) -> TextBatch:
+        """Some of the texts, where several belong to a user."""
+        parts = (part[index] for part in (self.leads, self.texts, self.said))
+        return TextBatch(self.histories.rows(users), *parts)
+
     def to(self, device: torch.device | str) -> TextBatch:
         """The same batch on another device."""
         parts = (part.to(device) for part in (self.leads, self.texts, self.said))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +16,16 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from benchmark import ranks
+from benchmark.errors import RunError
 from benchmark.types import Progress, StageReport
 from userllm.cache import versions
 from userllm.config import OptimizerSettings
+from userllm.dividing import Divider, parts_of
+from userllm.engines import make_trainer
 from userllm.module import TrainingModule
 from userllm.resume import FORMAT, CheckpointFile, moving_weights
+from userllm.sharding import is_sharded
 from userllm.watch import Watch, train_mode
 
 __all__ = ["Stage", "device_facts", "run_stage", "train_mode", "training_device"]
@@ -88,7 +92,24 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
         file = CheckpointFile(stage.checkpoint, _owner(learner, stage), progress)
         saved = file.load()
     watch = Watch(learner, stage, progress, file, saved)
-    module = TrainingModule(learner, stage.optimizer, stage.steps, watch.at.step, saved)
+    if ranks.agreed(watch.at.step) != watch.at.step:
+        raise RunError(
+            f"process zero reads another {stage.checkpoint}: it is to be in a folder "
+            "that all machines share"
+        )
+    spread = ranks.spread()
+    divider = None
+    if spread.shares > 1:
+        divider = Divider(learner, spread, f"{stage.name} {stage.key}")
+    module = TrainingModule(
+        learner,
+        stage.optimizer,
+        stage.steps,
+        watch.at.step,
+        saved,
+        divider,
+        sharded=is_sharded(learner),
+    )
     if saved is not None:
         progress.note(f"{stage.name} goes on from step {watch.at.step} of {stage.steps}")
     if not watch.ended:
@@ -112,8 +133,17 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
 
 
 def _fit(module: TrainingModule, stage: Stage, watch: Watch) -> None:
-    trainer = _trainer(stage, watch)
-    loader = DataLoader(_Ready(stage.batches), batch_size=None)
+    trainer = make_trainer(
+        stage,
+        watch,
+        steps=stage.steps - watch.at.step,
+        precision=precision(stage.optimizer, stage.accelerator),
+        sharded=is_sharded(module.learner),
+    )
+    batches = stage.batches
+    if module.divider is not None:
+        batches = parts_of(batches, module.divider.parts)
+    loader = DataLoader(_Ready(batches), batch_size=None)
     # Lightning answers an interrupt by ignoring further ones and leaving the process; the harness
     # wants to close its files and say one line instead.
     handler = signal.getsignal(signal.SIGINT)
@@ -136,18 +166,21 @@ def training_device(accelerator: str) -> torch.device:
     """
     if accelerator == "cpu":
         return torch.device("cpu")
+    if ranks.spread().size > 1:
+        return torch.device("cuda", ranks.spread().local_rank)
     return L.Fabric(accelerator=accelerator, devices=1).device
 
 
-def device_facts(optimizer: OptimizerSettings, accelerator: str) -> dict[str, str]:
-    """What the numbers of a stage depend on beside its settings: kind of device, and precision.
+def device_facts(optimizer: OptimizerSettings, accelerator: str) -> dict[str, Any]:
+    """What the numbers of a stage depend on beside its settings: devices, and precision.
 
-    Nothing on a processor, where the settings say it all.
+    Nothing on one processor, where the settings say it all.
     """
     kind = training_device(accelerator).type
+    several = ranks.spread().facts()
     if kind == "cpu":
-        return {}
-    return {"device": kind, "precision": precision(optimizer, accelerator)}
+        return several
+    return {"device": kind, "precision": precision(optimizer, accelerator), **several}
 
 
 def precision(optimizer: OptimizerSettings, accelerator: str) -> _Precision:
@@ -172,28 +205,10 @@ def _owner(learner: nn.Module, stage: Stage) -> str:
         "stage": [stage.name, stage.key, stage.steps, stage.looks, stage.patience],
         "optimizer": stage.optimizer.model_dump(),
         "device": [stage.accelerator, precision(stage.optimizer, stage.accelerator)],
+        **({"several": several} if (several := ranks.spread().facts()) else {}),
         "weights": [[name, list(weight.shape), str(weight.dtype)] for name, weight in weights],
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _trainer(stage: Stage, watch: Watch) -> L.Trainer:
-    for name in ("lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    return L.Trainer(
-        accelerator=stage.accelerator,
-        devices=1,
-        precision=precision(stage.optimizer, stage.accelerator),
-        max_steps=stage.steps - watch.at.step,
-        max_epochs=-1,
-        accumulate_grad_batches=stage.optimizer.accumulate,
-        gradient_clip_val=stage.optimizer.clip,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=[watch],
-    )
 
 
 class _Ready(IterableDataset[Any]):

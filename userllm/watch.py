@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,9 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from benchmark import ranks
 from benchmark.types import CurvePoint, Progress
+from userllm.module import TrainingModule
 from userllm.resume import (
     CheckpointFile,
     Standing,
@@ -19,6 +22,7 @@ from userllm.resume import (
     random_states,
     set_random_states,
 )
+from userllm.sharding import Sharded, completed
 from userllm.step_flops import Meter
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class Watch(L.Callback):
         self._begun = self.at.step
         self._loss = self.at.loss
         self._meter = Meter(stage.steps)
+        self._sharded: Sharded | None = None
         # False while weights and `at` do not belong together.
         self._whole = False
         looks = min(stage.looks, stage.steps) if stage.validate else 0
@@ -72,6 +77,8 @@ class Watch(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Starts the clock."""
+        assert isinstance(module, TrainingModule)
+        self._sharded = module.sharded
         self._mark = self._saved_at = time.perf_counter()
 
     def on_train_batch_start(
@@ -94,15 +101,17 @@ class Watch(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         """Counts the batch; after the last one of a step, looks and saves where that is due."""
-        loss = float(outputs["loss"]) * self.stage.optimizer.accumulate
-        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        assert isinstance(module, TrainingModule)
+        if module.loss is not None:
+            before = module.loss if self._loss is None else self._loss
+            self._loss = 0.95 * before + 0.05 * module.loss
         at, step = self.at, self._begun + trainer.global_step
         if step == at.step:
             return  # its gradient is still being gathered
         at.step, at.loss = step, self._loss
         flops = self._meter.end()
         if flops is not None:
-            at.flops, at.metered = at.flops + flops, at.metered + 1
+            at.flops, at.metered = at.flops + ranks.total(flops), at.metered + 1
         now = time.perf_counter()
         at.seconds += now - self._mark
         self._mark = now
@@ -121,7 +130,8 @@ class Watch(L.Callback):
     ) -> None:
         """Saves the last step that was whole."""
         self._meter.end()
-        if self._whole:
+        # Weights that are divided can only be put together by all processes.
+        if self._whole and self._sharded is None:
             self._save(trainer)
 
     def _look(self) -> float:
@@ -129,7 +139,8 @@ class Watch(L.Callback):
         at, step = self.at, self.at.step
         states = random_states(next(self.learner.parameters()).device)
         self.learner.eval()
-        value = self.stage.validate()
+        with contextlib.nullcontext() if self._sharded is None else self._sharded.whole():
+            value = ranks.agreed(self.stage.validate())
         train_mode(self.learner)
         set_random_states(states)
         at.curve.append(CurvePoint(at.seconds, step, value))
@@ -149,7 +160,10 @@ class Watch(L.Callback):
         wait = self.stage.save_every_seconds
         if wait:
             wait = max(wait, self._file.save_seconds / _SAVING_SHARE)
-        if time.perf_counter() - self._saved_at >= wait:
+        due = time.perf_counter() - self._saved_at >= wait
+        if self._sharded is not None:
+            due = ranks.agreed(due)
+        if due:
             self._save(trainer)
             self._mark = self._saved_at = time.perf_counter()
 
@@ -161,7 +175,10 @@ class Watch(L.Callback):
         if trainer is not None:
             contents["optimizer"] = trainer.optimizers[0].state_dict()
             contents["schedule"] = trainer.lr_scheduler_configs[0].scheduler.state_dict()
-        self._file.save(contents)
+        if self._sharded is not None:
+            contents = completed(contents)
+        if ranks.first():
+            self._file.save(contents)
 
     def close(self) -> None:
         """Puts the best weights seen at a look back; the stage has ended."""
@@ -172,6 +189,8 @@ class Watch(L.Callback):
             self._save(None)
         else:  # it had ended before
             set_random_states(self._to_set)
+        if self._sharded is not None:
+            self._sharded.undo()
 
 
 def train_mode(module: nn.Module) -> None:

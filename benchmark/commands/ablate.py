@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.ablation import Grid, read_grid
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
+from benchmark.launching import launch
 from benchmark.settings import flatten, merge, parse_assignment
 from benchmark.tables import Tables, default_tables
 
@@ -48,6 +49,7 @@ def ablate_command(
     config = read_config(None, {**DEFAULTS, **given, "methods": grid.methods}, tables)
     grid.check(config.assignments, config.llm)
     read_layers(config, tables, grid.sections)  # before the imports below, which take seconds
+    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
     from benchmark.progress import open_progress, quiet_libraries

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
+from benchmark.launching import launch
 from benchmark.tables import Tables, default_tables
 from benchmark.tuning.applied import check_tuned
 
@@ -34,6 +35,7 @@ def run_command(
     layers = read_layers(config, tables)  # before the imports below, which take seconds
     for note in check_tuned(config, layers, tables):
         print(note, file=sys.stderr)
+    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run

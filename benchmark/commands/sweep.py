@@ -19,6 +19,7 @@ from benchmark.config import (
     read_preset,
 )
 from benchmark.errors import UserError
+from benchmark.launching import launch
 from benchmark.settings import flatten, parse_assignment
 from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
 from benchmark.tables import Tables, default_tables
@@ -31,8 +32,8 @@ DEFAULTS = {
 }
 """As an ablation, a sweep does not look at test unless told to."""
 _OF_RUNS = (
-    "preset", "seeds", "split", "part", "seen", "llm", "threads", "accelerator", "force",
-    "keep_models",
+    "preset", "seeds", "split", "part", "seen", "llm", "threads", "accelerator", "devices",
+    "num_nodes", "distributed", "micro_batches", "precision", "force", "keep_models",
 )  # fmt: skip
 """Options that say nothing of a count by shapes."""
 
@@ -112,6 +113,7 @@ def _run(
     tables: Tables,
     arguments: Sequence[str],
 ) -> int:
+    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run

@@ -173,6 +173,11 @@ def _config(
             "llm": llm,
             "threads": threads or record.host.get("threads"),
             "accelerator": record.host.get("accelerator") or "cpu",
+            **{
+                name: record.host[name]
+                for name in ("devices", "distributed", "micro_batches")
+                if name in record.host
+            },
             "sections": sections,
         }
     )

@@ -41,6 +41,7 @@ from benchmark.tasks.evaluation import Evaluation, examples_of, heard
 from benchmark.tasks.favorite_genre_numbers import MACRO_F1, NUMBERS, judged, sure
 from benchmark.tasks.label_answers import Question, check_scores, ranked, tabulate
 from benchmark.tasks.label_counts import LabelCounts, drawn_places, label_names, query_of
+from benchmark.tasks.sharing import from_all, own_share
 from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
@@ -240,11 +241,17 @@ class FavoriteGenre:
             raise RunError("there is no user with a label to ask for")
         length = min(self.settings.window, method.history_length)
         name = name or type(method).__name__
-        parts = []
-        with torch.no_grad():
-            for rows, histories in examples.batches(self.settings.batch_size, length):
-                scores = method.rank_labels(histories, goal)
-                parts.append(ranked(check_scores(scores, len(histories), len(goal.labels), name)))
-                if on_batch is not None:
-                    on_batch(rows.stop)
-        return np.concatenate(parts)
+        share, before = own_share(examples)
+
+        def answered() -> dict[str, np.ndarray]:
+            parts = []
+            with torch.no_grad():
+                for rows, histories in share.batches(self.settings.batch_size, length):
+                    scores = method.rank_labels(histories, goal)
+                    scores = check_scores(scores, len(histories), len(goal.labels), name)
+                    parts.append(ranked(scores))
+                    if on_batch is not None:
+                        on_batch(before + rows.stop)
+            return {"order": np.concatenate(parts)} if parts else {}
+
+        return from_all(answered)["order"]

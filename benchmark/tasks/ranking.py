@@ -13,6 +13,7 @@ from benchmark.data.histories import Examples
 from benchmark.errors import RunError
 from benchmark.metrics.ranking import MISSED
 from benchmark.protocols import CandidateRanker
+from benchmark.tasks.sharing import from_all, own_share
 from benchmark.types import Candidates, Ranking, masked_scores
 
 UNKNOWN_RANK = -1
@@ -75,24 +76,26 @@ def ask(
     count = examples.log.schema.num_items
     k = min(k, count)
     name = name or type(method).__name__
-    parts: list[Answers] = []
-    with torch.no_grad():
-        for rows, histories in examples.batches(batch_size, method.history_length):
-            exclude = examples.seen(rows) if exclude_seen else None
-            candidates = Candidates(count, exclude)
-            ranking = method.rank(histories, candidates, k)
-            targets = torch.from_numpy(examples.targets[rows].astype(np.int64))
-            parts.append(place(ranking, candidates, targets, k, name))
-            if on_batch is not None:
-                on_batch(rows.stop)
-    if not parts:
+    share, before = own_share(examples)
+
+    def answered() -> dict[str, np.ndarray]:
+        parts: list[Answers] = []
+        with torch.no_grad():
+            for rows, histories in share.batches(batch_size, method.history_length):
+                exclude = share.seen(rows) if exclude_seen else None
+                candidates = Candidates(count, exclude)
+                ranking = method.rank(histories, candidates, k)
+                targets = torch.from_numpy(share.targets[rows].astype(np.int64))
+                parts.append(place(ranking, candidates, targets, k, name))
+                if on_batch is not None:
+                    on_batch(before + rows.stop)
+        columns = [column.name for column in fields(Answers)] if parts else []
+        return {own: np.concatenate([getattr(part, own) for part in parts]) for own in columns}
+
+    columns = from_all(answered)
+    if not columns:
         raise RunError("there is no example to rank for")
-    return Answers(
-        *(
-            np.concatenate([getattr(part, column.name) for part in parts])
-            for column in fields(Answers)
-        )
-    )
+    return Answers(**columns)
 
 
 def place(ranking: Ranking, candidates: Candidates, targets: Tensor, k: int, name: str) -> Answers:

@@ -35,6 +35,7 @@ from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.evaluation import Evaluation, examples_of, heard
 from benchmark.tasks.review_generation_numbers import NEW, NUMBERS, VERBATIM
 from benchmark.tasks.review_prompts import Prompts, tells_itself
+from benchmark.tasks.sharing import own_share, texts_from_all
 from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
@@ -244,19 +245,28 @@ class ReviewGeneration:
             RunError: The method answered with something else.
         """
         name = name or type(method).__name__
-        texts: list[str] = []
         size, length = self.settings.batch_size, method.history_length
-        with torch.no_grad():
-            for rows, histories in examples.batches(size, length, written=True):
-                items = torch.from_numpy(examples.targets[rows].astype(np.int64))
-                # Users of different batches must not draw the same random numbers.
-                drawn = replace(decoding, seed=decoding.seed * 1_000_003 + rows.start)
-                answer = method.generate(histories, list(prompts[rows]), items, drawn)
-                if len(answer) != len(histories) or not all(isinstance(a, str) for a in answer):
-                    raise RunError(f"{name}: it did not write one text for each user")
-                texts += [first_words(text, self.settings.longest) for text in answer]
-                if on_batch is not None:
-                    on_batch(rows.stop)
+        # Whole batches stay together: what a batch draws depends on where it begins.
+        share, before = own_share(examples, size)
+
+        def written() -> list[str]:
+            texts: list[str] = []
+            with torch.no_grad():
+                for rows, histories in share.batches(size, length, written=True):
+                    items = torch.from_numpy(share.targets[rows].astype(np.int64))
+                    begin, end = before + rows.start, before + rows.stop
+                    # Users of different batches must not draw the same random numbers.
+                    drawn = replace(decoding, seed=decoding.seed * 1_000_003 + begin)
+                    told = list(prompts[begin:end])
+                    answer = method.generate(histories, told, items, drawn)
+                    if len(answer) != len(histories) or not all(isinstance(a, str) for a in answer):
+                        raise RunError(f"{name}: it did not write one text for each user")
+                    texts += [first_words(text, self.settings.longest) for text in answer]
+                    if on_batch is not None:
+                        on_batch(end)
+            return texts
+
+        texts = texts_from_all(written)
         if not texts:
             raise RunError("there is no example to write for")
         return texts
