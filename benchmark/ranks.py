@@ -62,7 +62,7 @@ Result = TypeVar("Result")
 
 _ALONE = Spread()
 _spread = _ALONE
-_store: dist.Store | None = None
+_store: Any | None = None
 _failures = 0
 
 
@@ -88,8 +88,10 @@ def join(own: Spread, address: str = "127.0.0.1", port: int = 0, *, hosted: bool
     global _spread, _store
     if own.size > 1 and not dist.is_initialized():
         host = own.rank == 0 and not hosted
-        _store = dist.TCPStore(address, port, own.size, host, timeout=_PATIENCE)
-        group = dist.PrefixStore("group", _store)
+        _store = dist.TCPStore(  # type: ignore[attr-defined]
+            address, port, own.size, host, timeout=_PATIENCE
+        )
+        group = dist.PrefixStore("group", _store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(
             backend, store=group, rank=own.rank, world_size=own.size, timeout=_PATIENCE

@@ -61,8 +61,7 @@ def cached_stage(
         return place, replace(found, reused=True)
     cache.mkdir(parents=True, exist_ok=True)
     # Of several processes that build it together, one keeps what came out.
-    own = {"dir": cache} if ranks.first() else {}
-    work = Path(tempfile.mkdtemp(prefix=f".{key}-", **own))
+    work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache if ranks.first() else None))
     try:
         report = build(work)
         ranks.by_first(lambda: _put_in_place(work, place, report))

@@ -8,6 +8,7 @@ and when a stage ends, every device holds the whole weights.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
@@ -21,7 +22,7 @@ from userllm.llm import LanguageModel
 def is_sharded(learner: nn.Module) -> bool:
     """Whether a learner is one that `Sharded` divides: a language model trains or stands in it."""
     return (
-        ranks.spread().distributed == "fsdp" and ranks.spread().size > 1 and bool(_models(learner))
+        ranks.spread().distributed == "fsdp" and ranks.spread().size > 1 and bool(_layers(learner))
     )
 
 
@@ -37,20 +38,23 @@ class Sharded:
         from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
         self.learner = learner
-        layers = [layer for model in _models(learner) for layer in model.layers()]
-        units = [*dict.fromkeys(layers), learner]
-        # What dividing changes in a module beside its parameters.
-        self._before = [(unit, type(unit), _hooks(unit)) for unit in units]
+        # A module can be divided once in its life. A layer lives on after the stage, so a shallow
+        # copy of it stands in for it: the same submodules and hooks, in another object.
+        self._layers = [(own, n, own[n]) for own in _layers(learner) for n in range(len(own))]
+        for own, number, layer in self._layers:
+            own[number] = copy.copy(layer)
+        self._units = [*(own[number] for own, number, _ in self._layers), learner]
+        self._hooks = [_hooks(unit) for unit in self._units]
         device = next(learner.parameters()).device.type
         mesh = init_device_mesh(device, (ranks.spread().size,))
-        for unit in units:
+        for unit in self._units:
             fully_shard(unit, mesh=mesh)
         register_fsdp_forward_method(learner, "training_loss")
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[None]:
         """Every device holds the whole weights, so that each may compute what it likes."""
-        units = [cast("Any", unit) for unit, _, _ in self._before]
+        units = [cast("Any", unit) for unit in self._units]
         for unit in units:
             unit.set_reshard_after_forward(False, recurse=False)
             unit.unshard()
@@ -70,12 +74,12 @@ class Sharded:
                     whole = complete(weight.detach())
                     seen[id(weight)] = nn.Parameter(whole, requires_grad=weight.requires_grad)
                 module._parameters[name] = seen[id(weight)]
-        del self.learner.training_loss
-        for unit, kind, hooks in self._before:
-            unit.__class__ = kind
-            for name, own in hooks.items():
+        for unit, hooks in zip(self._units, self._hooks, strict=True):
+            for name, before in hooks.items():
                 getattr(unit, name).clear()
-                getattr(unit, name).update(own)
+                getattr(unit, name).update(before)
+        for own, number, layer in self._layers:
+            own[number] = layer
 
 
 def complete(value: Tensor) -> Tensor:
@@ -120,11 +124,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -
     optimizer.load_state_dict({**saved, "state": state})
 
 
-def _models(learner: nn.Module) -> list[LanguageModel]:
-    return [module for module in learner.modules() if isinstance(module, LanguageModel)]
+def _layers(learner: nn.Module) -> list[nn.ModuleList]:
+    """The decoder layers of the language models in a learner."""
+    return [own.layers() for own in learner.modules() if isinstance(own, LanguageModel)]
 
 
 def _hooks(module: nn.Module) -> dict[str, dict[Any, Any]]:
-    return {
-        n: dict(v) for n, v in vars(module).items() if n.endswith("_hooks") and hasattr(v, "clear")
-    }
+    """What is called around a module's computations, by kind."""
+    kinds = {name: own for name, own in vars(module).items() if name.endswith("_hooks")}
+    return {name: dict(own) for name, own in kinds.items() if isinstance(own, dict)}
