@@ -88,8 +88,9 @@ def run(
                 row = row.model_copy(update={"error": stopped})
             settled[cell.config_hash] = row
         rows.append(row)
-    if not ranks.first():  # what follows a run is not theirs
-        ranks.leave()
+    helped = not ranks.first()
+    ranks.leave()
+    if helped:  # what follows a run is for process zero
         raise SystemExit(0)
     return rows
 

@@ -112,6 +112,7 @@ class Divider:
         self.spread = spread
         self.name = name
         self.parts = spread.micro_batches
+        self._device = next(learner.parameters()).device
         self._whole: Any = None
         self._loss = 0.0
 
@@ -128,7 +129,7 @@ class Divider:
         if part.number == 0:
             self._whole, self._loss = self.learner.drawn(part.batch), 0.0
         own = spread.rank * spread.micro_batches + part.number
-        with _own_dropout(f"{self.name} {step} {own}"):
+        with _own_dropout(f"{self.name} {step} {own}", self._device):
             loss = self._share(own)
         value = loss.detach().double()
         if spread.size > 1:
@@ -164,9 +165,8 @@ def rows_of(batch: Any, rows: slice) -> Any:
 
 
 @contextlib.contextmanager
-def _own_dropout(name: str) -> Iterator[None]:
+def _own_dropout(name: str, device: torch.device) -> Iterator[None]:
     """Random numbers that follow from a name; afterwards all processes go on alike."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     states = random_states(device)
     torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
     try:

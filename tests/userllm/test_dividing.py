@@ -160,9 +160,9 @@ def test_dropout_of_parts_is_their_own_and_follows_from_the_step() -> None:
 
 
 def test_what_cannot_be_divided_is_refused() -> None:
-    class Undivided(nn.Module):
+    class Undivided(nn.Linear):
         def training_loss(self, batch: Tensor) -> Tensor:
             return batch.mean()
 
     with pytest.raises(UserError, match="Undivided cannot be trained on several devices"):
-        Divider(Undivided(), Spread(micro_batches=2), "")
+        Divider(Undivided(1, 1), Spread(micro_batches=2), "")
