@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from benchmark.ranks import Spread
@@ -107,6 +107,11 @@ class Divider:
         if not isinstance(learner, Divisible):
             raise UserError(
                 f"{type(learner).__name__} cannot be trained on several devices or in micro-batches"
+            )
+        if any(isinstance(own, nn.modules.batchnorm._BatchNorm) for own in learner.modules()):
+            raise UserError(
+                f"{type(learner).__name__} normalises over whole batches, so it cannot be trained "
+                "on several devices or in micro-batches"
             )
         self.learner = learner
         self.spread = spread

@@ -33,9 +33,9 @@ def run_command(
     tables = tables or default_tables()
     config = read_config(file, options, tables)
     layers = read_layers(config, tables)  # before the imports below, which take seconds
+    launch(config, arguments)
     for note in check_tuned(config, layers, tables):
         print(note, file=sys.stderr)
-    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run

@@ -241,3 +241,48 @@ def test_a_cap_on_targets_cuts_nothing_of_ml_100k(preset):
     for name in ("sasrec", "user_encoder", "bert4rec", "dual_encoder"):
         fit = layers.resolve(default_tables(), name).fit
         assert fit.targets >= fit.epochs * a_pass * (0.5 if name == "bert4rec" else 1)
+
+
+def precisions_of(settings):
+    found = {}
+    for name, value in flatten(settings.model_dump()).items():
+        if name.rpartition(".")[2] == "precision":
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("method", ["sasrec", "user_llm", "text_prompt", "recbole/GRU4Rec"])
+def test_precision_is_that_of_every_optimizer_of_the_run(method):
+    tables = default_tables()
+    own = {"task": "next_item", "methods": method, "dataset": "ml-100k"}
+
+    def found(name=method, sets=(), **options):
+        config = read_config(None, {**own, "set": list(sets), **options}, tables)
+        return precisions_of(read_layers(config, tables).resolve(tables, name))
+
+    assert set(found().values()) == {"auto"}
+    assert set(found(precision="bf16").values()) == {"bf16"}
+    assert found(precision="bf16").keys() == found().keys()
+    if method == "user_llm":
+        assert set(found("user_encoder", precision="fp32").values()) == {"fp32"}
+    if method == "sasrec":
+        chosen = found(sets=["sasrec.optimizer.precision=fp32"], precision="bf16")
+        assert chosen.pop("optimizer.precision") == "fp32"
+        assert set(chosen.values()) == {"bf16"}
+        config = read_config(None, {**own, "precision": "bf16"}, tables)
+        changes = read_layers(config, tables).changes(tables, "sasrec")
+        assert changes["optimizer.precision"] == "bf16"
+
+
+def test_a_precision_for_nobody_and_weights_that_cannot_be_divided_are_refused():
+    tables = default_tables()
+    own = {"task": "next_item", "methods": "popularity", "dataset": "ml-100k"}
+    config = read_config(None, {**own, "precision": "bf16"}, tables)
+    with pytest.raises(UserError, match="no method of this run has an optimizer"):
+        read_layers(config, tables)
+    with pytest.raises(UserError, match=r"popularity trains none; these do: .*user_llm"):
+        read_config(None, {**own, "distributed": "fsdp", "devices": 2}, tables)
+    with pytest.raises(UserError, match="add --devices"):
+        read_config(None, {**own, "methods": "user_llm", "distributed": "fsdp"}, tables)
+    everything = {**own, "methods": None, "distributed": "fsdp", "devices": 2}
+    assert read_config(None, everything, tables).distributed == "fsdp"

@@ -50,6 +50,20 @@ def test_another_version_makes_other_cells(cell_hash, monkeypatch):
     assert cell_hash() != before
 
 
+def test_devices_make_other_cells_where_there_are_several(cell_hash):
+    one = cell_hash()
+    assert cell_hash(devices=1, num_nodes=1, micro_batches=1) == one
+    several = [
+        cell_hash(devices=2),
+        cell_hash(devices=3),
+        cell_hash(micro_batches=2),
+        cell_hash(devices=2, micro_batches=2),
+    ]
+    assert len({one, *several}) == 5
+    # Where they stand is nothing to the numbers.
+    assert cell_hash(devices=1, num_nodes=2) == several[0]
+
+
 def test_a_gpu_and_what_it_can_make_other_cells(cell_hash, gpu, monkeypatch):
     hashes = [cell_hash(), cell_hash(accelerator="gpu")]
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: False)

@@ -16,10 +16,13 @@ import polars as pl
 import pytest
 
 from benchmark.cli import main
-from benchmark.config import RunConfig
+from benchmark.config import RunConfig, chosen_methods, read_layers
 from benchmark.errors import UserError
 from benchmark.launching import launch, spread_of, threads_a_process
+from benchmark.planning import open_world, planned_cells
 from benchmark.results import read_record
+from benchmark.variants import Variant
+from tests.fakes import make_tables
 from tests.processes import ROOT, alive, environment, kill
 
 RUN = [
@@ -198,3 +201,18 @@ def test_one_device_is_nothing_to_launch_and_no_fact() -> None:
 def test_more_devices_than_there_are_by_a_file_too() -> None:
     with pytest.raises(UserError, match="--devices 5000"):
         launch(config(devices=5000), [])
+
+
+def test_methods_without_a_language_model_have_no_row_under_fsdp() -> None:
+    tables = make_tables()
+    asked = config(dataset="world", devices=2, distributed="fsdp", threads=1)
+    layers = read_layers(asked, tables)
+    world = open_world(asked, tables, layers, None, "")
+    names = chosen_methods(asked, tables)
+    cells = planned_cells(asked, tables, layers, world, [Variant(name) for name in names])
+    reasons = {row.method: row.na for row, cell in cells if cell is None}
+    dividing = {name for name in names if tables.methods[name].uses_llm}
+    assert dividing
+    assert not dividing & set(reasons)
+    told = [reason for reason in reasons.values() if "it trains none: use ddp" in reason]
+    assert told

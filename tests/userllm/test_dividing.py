@@ -166,3 +166,7 @@ def test_what_cannot_be_divided_is_refused() -> None:
 
     with pytest.raises(UserError, match="Undivided cannot be trained on several devices"):
         Divider(Undivided(1, 1), Spread(micro_batches=2), "")
+    learner = Seen()
+    learner.body.append(nn.BatchNorm1d(1))
+    with pytest.raises(UserError, match="normalises over whole batches"):
+        Divider(learner, Spread(micro_batches=2), "")
