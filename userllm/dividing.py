@@ -103,7 +103,7 @@ class Divider:
         UserError: The learner's loss cannot be divided.
     """
 
-    def __init__(self, learner: Any, spread: Spread, name: str) -> None:
+    def __init__(self, learner: nn.Module, spread: Spread, name: str) -> None:
         if not isinstance(learner, Divisible):
             raise UserError(
                 f"{type(learner).__name__} cannot be trained on several devices or in micro-batches"
@@ -113,7 +113,7 @@ class Divider:
                 f"{type(learner).__name__} normalises over whole batches, so it cannot be trained "
                 "on several devices or in micro-batches"
             )
-        self.learner = learner
+        self.learner: Any = learner
         self.spread = spread
         self.name = name
         self.parts = spread.micro_batches
