@@ -174,11 +174,6 @@ def largest(value: int) -> int:
     return int(most)
 
 
-def wait() -> None:
-    """Waits until every process is here."""
-    total(0.0)
-
-
 def failed_in_all() -> bool:
     """Called where a cell failed: whether it failed in every process, so that all can go on.
 

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from benchmark import ranks
 from benchmark.data.splits import split_last
+from benchmark.errors import RunError
 from benchmark.ranks import Spread
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem
+from benchmark.tasks.sharing import from_all, own_rows, texts_from_all
 from tests.tiny_model import make_catalog, make_histories
 from tests.world import FixedScores, hashed_scores, small_world
 from userllm.config import OptimizerSettings, TransformerSettings, UserLLMSettings
@@ -176,6 +178,27 @@ def asked() -> Result:
     }
 
 
+TEXTS = ["", "七人の侍", "a b", "x" * 400, "ü", "", "end"]
+
+
+def written() -> Result:
+    """Texts of seven users, three of whom stay together; and what fails in one process alone."""
+    rows = own_rows(len(TEXTS), 3)
+
+    def fail() -> dict[str, np.ndarray]:
+        if ranks.spread().rank == ranks.spread().size - 1:
+            raise ValueError("no answer")
+        return {"answers": np.zeros(2)}
+
+    try:
+        from_all(fail)
+        failure = ""
+    except (RunError, ValueError) as error:
+        failure = f"{type(error).__name__}: {error}"
+    own = TEXTS[rows.start : rows.stop]
+    return {"own": own, "texts": texts_from_all(lambda: own), "failure": failure}
+
+
 def main(out: Path) -> None:
     """Does all of it and writes `<rank>.json`."""
     torch.set_num_threads(1)
@@ -190,13 +213,14 @@ def main(out: Path) -> None:
         "broken": numbered(own, stop_at=7),
         "resumed": numbered(own),
         "asked": asked(),
+        "written": written(),
         "tuned": tuned(own, "ddp"),
     }
     if size > 1:
         ranks.join(Spread(rank, size, rank, size, "fsdp"))
         results["sharded"] = tuned(own, "fsdp")
     (own / f"{rank}.json").write_text(json.dumps(results))
-    ranks.wait()
+    ranks.agreed(None)
     ranks.leave()
 
 

@@ -75,3 +75,11 @@ def test_users_are_asked_once_and_answers_put_together(alone, both) -> None:
         assert own["asked"]["ranked"] == alone["asked"]["ranked"]
         assert own["asked"]["metrics"] == alone["asked"]["metrics"]
     assert len(set(alone["asked"]["users"])) == 53
+
+
+def test_texts_are_put_together_and_a_failure_of_one_is_told_to_all(alone, both) -> None:
+    assert alone["written"]["texts"] == several.TEXTS
+    assert [own["written"]["own"] for own in both] == [several.TEXTS[:3], several.TEXTS[3:]]
+    assert all(own["written"]["texts"] == several.TEXTS for own in both)
+    told = [own["written"]["failure"] for own in (alone, *both)]
+    assert told == ["ValueError: no answer", "RunError: ValueError: no answer", told[0]]

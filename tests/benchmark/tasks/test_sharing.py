@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark import ranks
+from benchmark.ranks import Spread
+from benchmark.tasks.sharing import own_rows
+
+
+@given(st.integers(0, 60), st.integers(1, 9), st.integers(1, 7))
+def test_every_example_is_asked_once_and_neighbours_stay_together(
+    count: int, unit: int, size: int
+) -> None:
+    asked: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        for rank in range(size):
+            patch.setattr(ranks, "_spread", Spread(rank, size))
+            rows = own_rows(count, unit)
+            asked += range(rows.start, rows.stop)
+            assert rows.start % unit == 0 or rows.start == count
+            assert len(asked) % unit == 0 or len(asked) == count
+    assert asked == list(range(count))
+
+
+def test_one_process_asks_all() -> None:
+    assert own_rows(7) == slice(0, 7)
