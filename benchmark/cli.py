@@ -18,7 +18,9 @@ from benchmark.errors import RunError, UserError
 from benchmark.records_app import import_, publish, verify
 from benchmark.report_app import report
 from benchmark.sweep_app import sweep
+from benchmark.terminal import harmless_output
 from benchmark.tune_app import tune
+from benchmark.visible import bounded
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -312,7 +314,7 @@ def show(
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:
-    """Runs one command.
+    """Runs one command; see `benchmark.terminal` for what it prints.
 
     Args:
         arguments: What follows the program's name; `sys.argv` where None.
@@ -321,7 +323,11 @@ def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -
     Returns:
         Exit code: 0 well, 1 something failed, 2 wrong input, 130 interrupted.
     """
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    with harmless_output():
+        return _main(list(sys.argv[1:] if arguments is None else arguments), tables)
+
+
+def _main(given: list[str], tables: Tables | None) -> int:
     # typer's and click's own errors share this base, whichever of the two is installed.
     usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     try:
@@ -357,5 +363,5 @@ def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -
 
 
 def _fail(text: str, code: int) -> int:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    print(f"error: {bounded(text)}", file=sys.stderr, flush=True)
     return code

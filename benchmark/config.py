@@ -91,6 +91,8 @@ class RunConfig(BaseModel):
         elif isinstance(value, int) and not isinstance(value, bool):
             value = [value]
         if isinstance(value, Sequence):
+            if any(isinstance(part, list | dict) for part in value):
+                raise ValueError("names or numbers are needed, no lists or mappings")
             stripped = [part.strip() if isinstance(part, str) else part for part in value]
             kept = [part for part in stripped if part != ""]
             if not kept:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmark.damage import PARQUET_DAMAGE
 from benchmark.errors import UserError
 from benchmark.metrics.label_recall import CUTS, label_places, recalls
 from benchmark.metrics.ranking import MISSED, NEXT_ITEM_METRICS
@@ -65,7 +66,7 @@ def read_stored(record: Path) -> Stored:
         frame = pl.read_parquet(file)
         metadata = pl.read_parquet_metadata(file)
         labels = json.loads(metadata.get(_LABELS, "[]"))
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+    except (OSError, ValueError, *PARQUET_DAMAGE) as error:
         reason = (str(error).splitlines() or ["broken"])[0]
         raise UserError(f"{file} cannot be read ({reason}): run the cell again") from None
     users = frame["user"] if "user" in frame.columns else None

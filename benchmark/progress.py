@@ -13,6 +13,7 @@ from typing import Protocol, TextIO
 
 from benchmark.durations import duration
 from benchmark.types import Progress
+from benchmark.visible import NAME, bounded
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -137,8 +138,7 @@ class PlainProgress:
 
     def _line(self, text: str) -> None:
         self.last_line = self.pace.clock()
-        printable = "".join(c if c.isprintable() else " " for c in text)
-        print(printable, file=self.stream, flush=True)
+        print(bounded(text), file=self.stream, flush=True)
 
 
 class TerminalProgress:
@@ -149,17 +149,18 @@ class TerminalProgress:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as Bars
 
+        from benchmark.consoles import open_console
+
         self.pace = Pace()
-        self.console = Console(file=stream)
+        self.console = open_console(stream)
         self.title = ""
         self.bars = Bars(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=20),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=self.console,
             transient=True,
             refresh_per_second=4,
@@ -172,14 +173,17 @@ class TerminalProgress:
         self._end_stage()
         self.title = title
         self.pace.restart("", None)
-        self.bars.reset(self.task, total=None, description=title, facts="")
+        self.bars.reset(self.task, total=None, description=bounded(title, NAME), facts="")
 
     def stage(self, name: str, total_epochs: float | None = None) -> None:
         """See `Progress`."""
         self._end_stage()
         self.pace.restart(name, total_epochs)
         self.bars.reset(
-            self.task, total=total_epochs, description=f"{self.title}: {name}", facts=""
+            self.task,
+            total=total_epochs,
+            description=bounded(f"{self.title}: {name}", NAME),
+            facts="",
         )
 
     def update(self, epoch: float, loss: float | None = None, value: float | None = None) -> None:
@@ -193,7 +197,7 @@ class TerminalProgress:
     def note(self, text: str) -> None:
         """See `Progress`."""
         line = f"{self.title}: {text}" if self.title else text
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(bounded(line))
 
     def finish(self, text: str) -> None:
         """See `RunProgress`."""

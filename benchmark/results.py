@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.cost.facts import Cost
 from benchmark.errors import UserError
+from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,11 +231,11 @@ def read_record(path: Path) -> RunRecord:
         return RunRecord.model_validate(values)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         problem = "it is no valid JSON record"
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            problem = f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+            problem = bounded(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}", NAME)
         raise UserError(f"{path} is broken: {problem}; delete its folder and run again") from None
 
 
@@ -242,8 +243,10 @@ def find_records(paths: Sequence[Path]) -> Iterator[Path]:
     """Record files under some folders, at any depth, in order of their names, each once."""
     seen: set[Path] = set()
     for path in paths:
-        if not path.exists():
-            raise UserError(f"there is no folder {str(path)!r}")
+        try:
+            path.stat()
+        except (OSError, ValueError):
+            raise UserError(f"there is no folder {str(path)!r}") from None
         found = [path] if path.is_file() else sorted(path.rglob(RECORD))
         for record in found:
             # Hidden folders hold what is being written or replaced at this moment.

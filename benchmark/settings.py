@@ -18,8 +18,40 @@ Nested = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
 
 
+_DEEPEST = 50
+"""Levels of nesting."""
+_MOST_VALUES = 1_000_000
+"""Values of a document, where what an alias stands for counts each time."""
+_DAMAGE = (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What PyYAML raises; other than its own it means a value, for example the 32nd of a month."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML that reads `1e-3` as a number, as YAML 1.2 does, and refuses a key given twice."""
+    """YAML that reads `1e-3` as a number, as YAML 1.2 does, and refuses a key given twice.
+
+    Documents that are made to fill the memory are refused before they do.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._sizes: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        mark, alias = self.peek_event().start_mark, self.check_event(yaml.AliasEvent)
+        if self._depth == _DEEPEST:
+            raise yaml.composer.ComposerError(None, None, f"more than {_DEEPEST} levels deep", mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if not alias:
+            parts = [node.value] if isinstance(node, yaml.MappingNode) else []
+            inner = [own for pairs in parts for pair in pairs for own in pair]
+            inner += node.value if isinstance(node, yaml.SequenceNode) else []
+            self._sizes[id(node)] = 1 + sum(self._sizes[id(own)] for own in inner)
+        if self._sizes.get(id(node), _MOST_VALUES) >= _MOST_VALUES:  # none yet: inside itself
+            raise yaml.composer.ComposerError(None, None, "too many values", mark)
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -43,11 +75,17 @@ _Loader.add_implicit_resolver(
 def parse_yaml(text: str, where: str) -> Any:
     """Reads YAML; `UserError` with the place where it is broken."""
     try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except _DAMAGE as error:
         mark = getattr(error, "problem_mark", None)
         place = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "cannot be read"
+        if not isinstance(error, yaml.YAMLError):
+            problem = f"a value cannot be read ({' '.join(str(error).split())})"
         raise UserError(f"{where}{place}: not valid YAML: {problem}") from None
 
 

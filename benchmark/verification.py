@@ -10,6 +10,7 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
+from benchmark.damage import PARQUET_DAMAGE
 from benchmark.errors import UserError
 from benchmark.example_files import read_stored
 from benchmark.registry import load
@@ -78,7 +79,7 @@ def check(path: Path, tables: Tables) -> Verdict:
         found = _numbers(record, tables).recompute(stored, record)
     except UserError as error:
         return Verdict(path, UNCHECKED, (str(error),))
-    except (ValueError, TypeError, pl.exceptions.PolarsError) as error:
+    except (ValueError, TypeError, *PARQUET_DAMAGE) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return Verdict(
             path, UNCHECKED, (f"{path.with_name(EXAMPLES)} holds wrong values: {reason}",)

@@ -169,12 +169,15 @@ class _Bar:
         self._progress: Any = None
         self._tasks: dict[str, Any] = {}
         if sys.stderr.isatty():
-            from rich.console import Console
+            from rich.markup import escape
             from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-            console = Console(file=sys.stderr)
+            from benchmark.consoles import open_console
+
+            console = open_console(sys.stderr)
             columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
             self._progress = Progress(*columns, console=console)
+            self._escape = escape
             self._progress.start()
         return self
 
@@ -191,7 +194,7 @@ class _Bar:
         if self._progress is None:
             return
         if file not in self._tasks:
-            self._tasks[file] = self._progress.add_task(file, total=total)
+            self._tasks[file] = self._progress.add_task(self._escape(file), total=total)
         self._progress.update(self._tasks[file], completed=have, total=total)
 
 

@@ -20,11 +20,14 @@ from benchmark.results import (
     row_of,
     variant,
 )
+from benchmark.visible import NAME, bounded, visible
 
 if TYPE_CHECKING:
     import polars as pl
 
 _PLAIN_WIDTH = 100
+_LONGEST = 10_000
+"""Characters of a value that are shown."""
 _ANSWERS = (
     "output",
     "ranked",
@@ -153,14 +156,14 @@ def _lines(user: str, cells: Sequence[_Cell], width: int) -> list[str]:
             first, *rest = answer
             pairs += [(cell.name, first[1]), *(("", f"{name}: {text}") for name, text in rest)]
     indent = min(24, max(len(name) for name, _ in pairs)) + 2
-    lines = [f"user {user}"]
+    lines = [f"user {bounded(user, NAME)}"]
     for name, text in pairs:
         if not text:
             continue
         if len(name) + 2 > indent:
             lines.append(name)
             name = ""
-        for paragraph in text.splitlines():
+        for paragraph in _paragraphs(text):
             lines += textwrap.wrap(
                 paragraph,
                 width,
@@ -169,6 +172,13 @@ def _lines(user: str, cells: Sequence[_Cell], width: int) -> list[str]:
             )
             name = ""
     return lines
+
+
+def _paragraphs(text: str) -> list[str]:
+    """The lines of a text, of a very long one the beginning alone."""
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}… ({len(text):,} characters)"
+    return visible(text, keep_lines=True).splitlines()
 
 
 def _answer(cell: _Cell, row: Mapping[str, Any]) -> list[tuple[str, str]]:

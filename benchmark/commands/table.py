@@ -10,8 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from benchmark import consoles
 from benchmark.reporting.language_model import language_models, named
 from benchmark.results import Row
+from benchmark.visible import bounded
 
 _PLAIN_WIDTH = 132
 _WIDTH_WITH_BUDGET = 110
@@ -82,17 +84,16 @@ def print_notes(rows: Sequence[Row]) -> None:
             notes[f"stages that serve other tasks too end before the targets of {others}"] = None
         notes.update(dict.fromkeys(f"{row.method}: {note}" for note in row.record.fit.notes))
     for note in notes:
-        print(note)
+        print(bounded(note))
 
 
 def open_console() -> Console:
     """The terminal, or plain text of a fixed width where stdout is none."""
     terminal = sys.stdout.isatty()
-    return Console(
-        file=sys.stdout,
+    return consoles.open_console(
+        sys.stdout,
         width=None if terminal else _PLAIN_WIDTH,
         color_system="auto" if terminal else None,
-        highlight=False,
         soft_wrap=False,
     )
 
@@ -118,7 +119,7 @@ def print_reasons(rows: Sequence[Row]) -> None:
             log = f" (traceback: {row.log})" if row.log else ""
             lines.append(f"{name} seed {row.seed}: error: {row.error}{log}")
     for line in dict.fromkeys(lines):
-        print(line)
+        print(bounded(line))
 
 
 def _cells(row: Row, metrics: Sequence[str]) -> list[str]:

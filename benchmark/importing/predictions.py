@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmark.damage import PARQUET_DAMAGE
 from benchmark.errors import UserError
 
 TARGET_HASH = "target_hash"
@@ -54,7 +55,7 @@ def read_predictions(path: Path) -> Predictions:
         frame = pl.read_parquet(path)
         metadata = pl.read_parquet_metadata(path)
         content = sha256(path.read_bytes()).hexdigest()
-    except (OSError, pl.exceptions.PolarsError):
+    except (OSError, *PARQUET_DAMAGE):
         raise UserError(
             f"{path} cannot be read as Parquet, the only format that is taken (polars: "
             "write_parquet, pandas: to_parquet)"

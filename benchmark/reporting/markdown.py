@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import Enum
 from urllib.parse import quote
+
+from benchmark.visible import visible
 
 
 class Markdown(str):
@@ -24,18 +25,11 @@ class Place(Enum):
     TARGET = "link target"
 
 
-_TERMINAL = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours and cursor
-    r"|(?:\x1b\]|\x9d).*?(?:\x07|\x1b\\|\x9c)"  # window titles and links
-    r"|\x1b[ -/]*[0-~]",
-    re.DOTALL,
-)
-_INVISIBLE = re.compile("[\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
-"""Marks that turn or hide the text around them; joiners, which scripts and emoji need, stay."""
-_SPACES = re.compile(r"\s+")
 _MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
 _BLOCK = re.compile(r"^(?:[+-](?=\s|$)|#{1,6}(?=\s|$)|-{2}|=|\d{1,9}(?=[.)](?:\s|$)))")
 """What would begin a heading, a list or a line at the start of a paragraph."""
+_LINKED = re.compile(r"https?://", re.IGNORECASE)
+"""Of all kinds of addresses these alone are links: `javascript:` and others become file names."""
 _LONG_TICKS = re.compile(r"`{3,}|~{3,}")
 
 
@@ -45,11 +39,12 @@ def escape(text: str, place: Place = Place.TEXT) -> Markdown:
     Line breaks become spaces but for a fence; control characters, escapes of terminals and marks
     that change the direction of writing are left out.
     """
-    text = _visible(text, keep_lines=place is Place.FENCE)
+    text = visible(text, keep_lines=place is Place.FENCE)
     if place is Place.FENCE:
         return Markdown(_LONG_TICKS.sub(lambda found: "'" * len(found[0]), text))
     if place is Place.TARGET:
-        return Markdown(quote(text, safe="/:#?&=%@+,;-._~"))
+        kept = "/:#?&=%@+,;-._~" if _LINKED.match(text) else "/#?&=%@+,;-._~"
+        return Markdown(quote(text, safe=kept))
     if place is not Place.TEXT:
         text = text.replace("`", "'")
         return Markdown(text.replace("|", "\\|") if place is Place.CELL_CODE else text)
@@ -60,21 +55,3 @@ def escape(text: str, place: Place = Place.TEXT) -> Markdown:
         mark = block[0]
         text = (f"{mark}\\" if mark.isdigit() else f"\\{mark}") + text[len(mark) :]
     return Markdown(text)
-
-
-def _visible(text: str, keep_lines: bool) -> str:
-    text = _INVISIBLE.sub("", _TERMINAL.sub("", str.__str__(text)))
-    lines = re.split(r"\r\n|[\n\r\v\f\x85\u2028\u2029]", text)
-    if keep_lines:
-        return "\n".join(_shown(line) for line in lines)
-    return _SPACES.sub(" ", _shown(" ".join(lines))).strip()
-
-
-def _shown(line: str) -> str:
-    """Without control characters; halves of characters, which no file can hold, are replaced."""
-    kinds = ((letter, unicodedata.category(letter)) for letter in line)
-    return "".join(
-        "\ufffd" if kind == "Cs" else letter
-        for letter, kind in kinds
-        if kind != "Cc" or letter == "\t"
-    )

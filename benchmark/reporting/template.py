@@ -97,6 +97,8 @@ def render_template(source: str, where: str, context: Mapping[str, object]) -> s
         ready = environment.from_string(template)
     except TemplateSyntaxError as error:
         raise UserError(f"{where} line {error.lineno}: {error.message}") from None
+    except RecursionError:
+        raise UserError(f"{where}: an expression is nested too deeply") from None
     try:
         return ready.render(context)
     except Exception as error:

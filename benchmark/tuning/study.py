@@ -7,16 +7,20 @@ the journal is opened, so that the trial that it was about is lost and no other.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import TypeAdapter
+
 from benchmark.errors import UserError
 from benchmark.identity import stable_hash
 from benchmark.tuning.space import Space
+from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -88,11 +92,15 @@ class Study:
         path.parent.mkdir(parents=True, exist_ok=True)
         _cut_half_written(path)
         self._distributions = {name: own.distribution() for name, own in space.dimensions.items()}
-        self._study = self._open()
+        with _readable(path):
+            self._study = self._open()
+            self.attempts()
         given = json.loads(json.dumps(dict(facts), default=str))
         before = self._study.user_attrs.get(_FACTS)
         if before is None:
             self._study.set_user_attr(_FACTS, given)
+        elif not isinstance(before, dict):
+            raise UserError(f"{path} is broken: --force starts the search anew")
         elif before != given:
             raise UserError(
                 f"{path}: this search was begun with another {_differences(before, given)}; "
@@ -105,17 +113,12 @@ class Study:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
-            return optuna.create_study(
-                storage=JournalStorage(JournalFileBackend(str(self.path))),
-                study_name=self.path.stem,
-                direction=_MAXIMIZE,
-                load_if_exists=True,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.path} is broken ({error}): --force starts the search anew"
-            ) from None
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(str(self.path))),
+            study_name=self.path.stem,
+            direction=_MAXIMIZE,
+            load_if_exists=True,
+        )
 
     @property
     def sampler(self) -> dict[str, Any]:
@@ -131,7 +134,9 @@ class Study:
 
     def attempts(self) -> list[Attempt]:
         """What was tried, in order."""
-        return [Attempt(**trial.user_attrs[_ATTEMPT]) for trial in self._study.trials]
+        own = TypeAdapter(Attempt)
+        found = (trial.user_attrs[_ATTEMPT] for trial in self._study.trials)
+        return [own.validate_python(attempt) for attempt in found]
 
     def best(self) -> Attempt | None:
         """The best of them, the earliest of equals; None where none has a value."""
@@ -150,8 +155,9 @@ class Study:
         drawn = int(stable_hash([self.seed, len(trials)])[:8], 16)
         sampler = TPESampler(seed=drawn, n_startup_trials=_RANDOM_TRIALS, multivariate=False)
         asked = optuna.create_study(sampler=sampler, direction=_MAXIMIZE)
-        asked.add_trials(trials)
-        trial = asked.ask(self._distributions)
+        with _readable(self.path):
+            asked.add_trials(trials)
+            trial = asked.ask(self._distributions)
         written = {
             name: dimension.written(trial.params[name])
             for name, dimension in self.space.dimensions.items()
@@ -172,6 +178,18 @@ class Study:
                 user_attrs={_ATTEMPT: asdict(attempt)},
             )
         )
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Says that a journal is broken where optuna, or we, make nothing of it."""
+    try:
+        yield
+    except Exception as error:  # optuna trusts its files and fails in any way
+        if isinstance(error, UserError | OSError):
+            raise
+        reason = bounded(str(error) or type(error).__name__, NAME)
+        raise UserError(f"{path} is broken ({reason}): --force starts the search anew") from None
 
 
 def _cut_half_written(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import polars as pl
 
+from benchmark.damage import PARQUET_DAMAGE
 from benchmark.data.files.archives import Opened, members, open_member
 from benchmark.data.files.broken import BrokenLines, Check
 from benchmark.data.files.lines import read_delimited, read_json_lines
@@ -175,7 +176,7 @@ def _read_parquet(
     try:
         check_there(path.name, columns, list(pl.read_parquet_schema(path)))
         frame = pl.read_parquet(path, columns=columns.wanted)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (OSError, *PARQUET_DAMAGE) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path}: the Parquet file is truncated or damaged ({reason})") from None
     frame = frame.select(_as_text(name, dtype, columns) for name, dtype in frame.schema.items())

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,19 @@ __all__ = [
 ]
 
 _ROWS_AT_ONCE = 2**22
+_DAMAGE = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RecursionError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    ValueError,
+)
+"""What NumPy raises for arrays that are none, by way of Python's parser."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +95,7 @@ def open_dataset(name: str) -> Dataset:
             if wrong:
                 raise broken(name, f"{wrong} is missing or of another size")
             dataset = _open(name, manifest)
-        except (UserError, OSError, ValueError, TypeError, KeyError) as error:
+        except (UserError, *_DAMAGE) as error:
             # It may have been prepared anew between one file and the next.
             if last or read_manifest(name) == manifest:
                 if isinstance(error, UserError):
