@@ -52,14 +52,14 @@ class _Config(Config):  # type: ignore[misc]
     def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
         return config_dict
 
-    def _build_yaml_loader(self) -> type[yaml.FullLoader]:
+    def _build_yaml_loader(self) -> type[yaml.SafeLoader]:
         before = yaml.FullLoader.__dict__.get("yaml_implicit_resolvers")
         resolvers = super()._build_yaml_loader().yaml_implicit_resolvers
         if before is None:
             del yaml.FullLoader.yaml_implicit_resolvers
         else:
             yaml.FullLoader.yaml_implicit_resolvers = before
-        return type("_Loader", (yaml.FullLoader,), {"yaml_implicit_resolvers": resolvers})
+        return type("_Loader", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
 
     def _init_device(self) -> None:
         self.final_config_dict.update(single_spec=True, local_rank=0)

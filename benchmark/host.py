@@ -7,6 +7,7 @@ import math
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -173,10 +174,12 @@ def _memory_bytes() -> int | None:
 
 
 def _git(*arguments: str) -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    given = ["-C", str(_SOURCE), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(_SOURCE), *arguments], capture_output=True, text=True, timeout=20
-        )
+        done = subprocess.run([git, *given], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

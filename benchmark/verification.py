@@ -10,9 +10,9 @@ from typing import Any, cast
 import numpy as np
 import polars as pl
 
-from benchmark.damage import PARQUET_DAMAGE
 from benchmark.errors import UserError
 from benchmark.example_files import read_stored
+from benchmark.parquet_files import PARQUET_DAMAGE
 from benchmark.registry import load
 from benchmark.results import EXAMPLES, RunRecord, find_records, read_record
 from benchmark.tables import Tables

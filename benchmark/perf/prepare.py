@@ -173,8 +173,8 @@ class _Bench:
         }
         return all(
             np.array_equal(
-                np.load(self.out(name) / f"{theirs}.npy", mmap_mode="r"),
-                np.load(mine / f"{array}.npy", mmap_mode="r"),
+                np.load(self.out(name) / f"{theirs}.npy", mmap_mode="r", allow_pickle=False),
+                np.load(mine / f"{array}.npy", mmap_mode="r", allow_pickle=False),
             )
             for theirs, array in pairs.items()
         )

@@ -97,6 +97,13 @@ def test_a_user_unseen_in_training_is_ranked(world, world_split):
     assert torch.isfinite(scores(method, nobody, world)[:, 1:]).all()
 
 
+def test_a_run_of_it_never_imports_ray(world_split):
+    _fit("GRU4Rec", world_split)
+    imported = {name.partition(".")[0] for name in sys.modules}
+    assert "recbole" in imported
+    assert "ray" not in imported
+
+
 def test_its_own_trainer_runs_and_leaves_nothing(world):
     before = _untouched()
     result = own_training(world.events, "BERT4Rec", 8, epochs=1, seed=0)

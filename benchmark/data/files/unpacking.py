@@ -20,6 +20,9 @@ from benchmark.errors import RunError, UserError
 BOMB_RATIO, BOMB_BYTES = 200, 2 << 30
 """What unpacks to more than both is refused: the publishers' text shrinks to a tenth at best."""
 
+MOST_MEMBERS = 100_000
+"""Files of a zip archive; those of data sets hold some dozens."""
+
 ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 GZIP = (b"\x1f\x8b",)
 """First bytes of what is."""
@@ -38,6 +41,7 @@ _HEAD = 512
 _CHUNK = 1 << 20
 _DAMAGE = (
     EOFError,
+    MemoryError,
     NotImplementedError,
     RuntimeError,
     UnicodeError,
@@ -94,21 +98,25 @@ def checked_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 
     Raises:
         UserError: It is truncated or damaged, or a member has an absolute path, one with `..` or
-            with control characters, or is a link.
+            with control characters, or is a link or a device; or there are too many.
     """
     try:
         archive = zipfile.ZipFile(path)
     except (*_DAMAGE, OSError) as error:
         raise UserError(f"{path}: the zip archive is truncated or damaged ({error})") from error
     with archive:
+        if len(archive.infolist()) > MOST_MEMBERS:
+            raise UserError(f"{path} holds more than {MOST_MEMBERS} files: unpack it first")
         for info in archive.infolist():
             name = info.filename.replace("\\", "/")
             absolute = name.startswith("/") or name[1:2] == ":"
             unreadable = any(ord(letter) < 32 for letter in name)  # would break lines of errors
             if absolute or ".." in PurePosixPath(name).parts or unreadable:
                 raise UserError(f"{path}: unsafe path {info.filename!r} inside the archive")
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise UserError(f"{path}: {info.filename!r} inside the archive is a link")
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                what = "a link" if kind == stat.S_IFLNK else "a device or a pipe"
+                raise UserError(f"{path}: {info.filename!r} inside the archive is {what}")
         yield archive
 
 
@@ -125,12 +133,14 @@ def unpack(path: Path, info: zipfile.ZipInfo | None, folder: Path, shown: str) -
         UserError: It is damaged, truncated, encrypted, or an archive bomb.
         RunError: There is no room for it.
     """
+    packed_bytes = path.stat().st_size if info is None else info.compress_size
     if info is not None:
         path = _unzip(path, info, folder, shown)
     if is_packed(path, shown):
         unpacked = folder / "unpacked"
         with _saying("gzip file", shown), gzip.open(path) as packed:
-            _copy(packed, unpacked, path.stat().st_size, shown)
+            # Against what the archive took: each of two steps might just pass.
+            _copy(packed, unpacked, packed_bytes, shown)
         path = unpacked
         if is_packed(path, shown):
             raise UserError(f"{shown} is gzip inside gzip: unpack it first")
@@ -140,6 +150,8 @@ def unpack(path: Path, info: zipfile.ZipInfo | None, folder: Path, shown: str) -
 def _unzip(path: Path, info: zipfile.ZipInfo, folder: Path, shown: str) -> Path:
     if info.flag_bits & 1:
         raise UserError(f"{shown} is encrypted: unpack it first")
+    if info.compress_size > path.stat().st_size:
+        raise UserError(f"{shown}: the zip archive is truncated or damaged (it is smaller)")
     if _is_bomb(info.file_size, info.compress_size):
         raise UserError(f"{shown}: {_bomb(info.file_size, info.compress_size)}")
     if info.file_size > shutil.disk_usage(folder).free:

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import polars as pl
 
-from benchmark.damage import PARQUET_DAMAGE
 from benchmark.data.files.archives import Opened, members, open_member
 from benchmark.data.files.broken import BrokenLines, Check
 from benchmark.data.files.lines import read_delimited, read_json_lines
 from benchmark.data.readers.own_columns import COLUMNS_FILE, Columns
 from benchmark.errors import UserError, unknown
+from benchmark.parquet_files import PARQUET_DAMAGE, check_rows
 
 _KINDS = {
     ".csv": "csv",
@@ -174,6 +174,7 @@ def _read_parquet(
     path: Path, columns: Columns, checks: Sequence[Check], broken: float
 ) -> tuple[str, pl.DataFrame, dict[str, int]]:
     try:
+        check_rows(path)
         check_there(path.name, columns, list(pl.read_parquet_schema(path)))
         frame = pl.read_parquet(path, columns=columns.wanted)
     except (OSError, *PARQUET_DAMAGE) as error:
