@@ -38,7 +38,8 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[int, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        mark, alias = self.peek_event().start_mark, self.check_event(yaml.AliasEvent)
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        alias = self.check_event(yaml.AliasEvent)
         if self._depth == _DEEPEST:
             raise yaml.composer.ComposerError(None, None, f"more than {_DEEPEST} levels deep", mark)
         self._depth += 1

@@ -6,6 +6,7 @@ that turn the direction of writing, letters that nobody sees, or a million chara
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -25,6 +26,8 @@ _BREAKS = re.compile(r"\r\n|[\n\r\v\f\x85\u2028\u2029]")
 _SPACES = re.compile(r"\s+")
 LINE = 2000
 """Most characters of an error, a note or a value on the terminal."""
+_FILE_NAME = 160
+"""Bytes; file systems take 255, some of which endings and temporary names need."""
 NAME = 200
 """Most characters of what a table or a figure calls something."""
 
@@ -59,6 +62,15 @@ def bounded(text: str, most: int = LINE) -> str:
     if len(text) <= 4 * most and len(shown) <= most:
         return shown
     return f"{shown[:most]}… ({len(text):,} characters)"
+
+
+def file_name(text: str) -> str:
+    """A text as the name of a file, which leads nowhere and fits: no `/`, at most 160 bytes."""
+    name = re.sub(r"[^\w.-]+", "-", text)
+    if len(name.encode("utf-8", "replace")) <= _FILE_NAME:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
+    return f"{name.encode('utf-8', 'replace')[: _FILE_NAME - 9].decode(errors='ignore')}-{digest}"
 
 
 def _seen(line: str) -> str:

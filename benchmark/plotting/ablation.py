@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.differences import NLL, Estimate, Outcome
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
 from benchmark.provenance import differences_in_code
+from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Panel
@@ -54,7 +55,7 @@ def draw_ablation(
     options = options or {}
     record = next(row.record for own in outcomes for row in own.finished if row.record)
     parts = ["ablation", *axes, record.dataset.name, record.task.name, record.preset]
-    name = re.sub(r"[^\w.-]+", "-", "-".join([*parts, record.protocol.part]))
+    name = file_name("-".join([*parts, record.protocol.part]))
     figure = (draw_map if len(axes) > 1 else draw_dots)(outcomes, axes, metric, options)
     return save(figure, folder / f"{name}{_suffix(options)}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.differences import Estimate
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame
+from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,8 +50,8 @@ def draw_results(dots: Sequence[Dot], metric: str, title: str, below: str) -> Fi
     from matplotlib.figure import Figure
 
     order = sorted(dots, key=lambda dot: -dot.estimate.value)
-    labels = [textwrap.fill(dot.label, _LABEL) for dot in order]
-    lines = textwrap.wrap(below, int(_WIDTH * _CHARACTERS))
+    labels = [textwrap.fill(bounded(dot.label, NAME), _LABEL) for dot in order]
+    lines = textwrap.wrap(bounded(below), int(_WIDTH * _CHARACTERS))
     room = "\n" * (1 + round(len(lines) * _LINE / _TITLE_LINE))
     height = sum(0.16 + 0.17 * (1 + label.count("\n")) for label in labels)
     figure = Figure(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from benchmark.plotting.style import (
 from benchmark.reporting.language_model import language_models
 from benchmark.results import Row, asked, comparison_group
 from benchmark.summary import latest_rows, learning_curves, summarise
+from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -237,4 +237,4 @@ def _file_name(row: Row) -> str:
     if record.protocol.split != "last":
         name += f"-{record.protocol.split}"
     name += "".join(f"-{value}" for value in asked(record).values())
-    return re.sub(r"[^\w.-]+", "-", name)
+    return file_name(name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.errors import UserError
+from benchmark.visible import NAME, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,11 @@ HATCHES = ("", "///", "...")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (9, 3)), (0, (3, 1, 1, 1, 1, 1)))
 """Line styles that can be told apart."""
+
+_FORMULA = re.compile(r"(?<!\\)\$")
+"""A dollar sign that would begin or end a formula."""
+_MOST_LINES, _TICK = 60, 50
+"""Lines of a text, and characters of a label beside an axis: more leave no room to draw in."""
 
 _OFFSETS = tuple(
     (dx * far, dy * far)
@@ -44,10 +51,38 @@ def clear_frame(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
     axes.grid(axis=grid, color="#e3e3e3", linewidth=0.7)
 
 
+def make_plain(figure: Figure) -> None:
+    """Makes every text of a figure say what it says: data may hold formulas and what nobody sees.
+
+    A formula that is none would be an error, and an endless name leaves no room for the figure.
+    """
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter
+
+    for text in figure.findobj(Text):
+        text.set_text(_plain(text.get_text()))
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            if isinstance(ticks, FuncFormatter):  # labels that were given are looked up by one
+                ticks.func = _plainly(ticks.func)
+
+
+def _plainly(label: Callable[[float, int | None], str]) -> Callable[[float, int | None], str]:
+    return lambda value, place: _plain(label(value, place), _TICK)
+
+
+def _plain(text: str, most: int = NAME) -> str:
+    lines = visible(text, keep_lines=True).split("\n")
+    cut = (line if len(line) <= most else f"{line[:most]}…" for line in lines[:_MOST_LINES])
+    return _FORMULA.sub(r"\\$", "\n".join(cut))
+
+
 def save(figure: Figure, path: Path) -> list[Path]:
     """Writes a figure as PNG and SVG, each in one step."""
     import matplotlib
 
+    make_plain(figure)
     files = []
     for kind in ("png", "svg"):
         target = path.with_name(f"{path.name}.{kind}")
@@ -91,6 +126,7 @@ def place_labels(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.transforms import Bbox
 
+    make_plain(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]  # lays everything out, so that extents are known
     marks = axes.transData.transform(list(zip(xs, ys, strict=True))).tolist()
@@ -113,7 +149,7 @@ def place_labels(
             continue
         for rank, (dx, dy) in enumerate(_OFFSETS):
             note = axes.annotate(
-                label, (x, y), (dx, dy), textcoords="offset points", fontsize=8.5,
+                _plain(label), (x, y), (dx, dy), textcoords="offset points", fontsize=8.5,
                 color=_darker(colour),
                 ha="left" if dx > 0 else "right" if dx < 0 else "center",
                 va="center" if dy == 0 else "bottom" if dy > 0 else "top", zorder=5,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from benchmark.plotting.sweep_frontier import draw_frontier
 from benchmark.plotting.sweep_lines import About, axis_name
 from benchmark.plotting.sweep_reduction import draw_reduction
 from benchmark.sweep_points import Point
+from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,8 +37,7 @@ def draw_sweep(points: Sequence[Point], axis: str, folder: Path, about: About) -
         The files.
     """
     axes = "-".join(filter(None, (axis, about.other)))
-    name = about.name or f"sweep-{axes}-{about.dataset}-{about.task}"
-    name = re.sub(r"[^\w.-]+", "-", name)
+    name = file_name(about.name or f"sweep-{axes}-{about.dataset}-{about.task}")
     figures = {
         "quality": draw_quality,
         "tokens": draw_tokens,

@@ -11,6 +11,7 @@ from benchmark.plotting.scales import in_columns, number, tick_at
 from benchmark.plotting.style import INK, MUTED, clear_frame
 from benchmark.plotting.sweep_lines import MARK, OPEN, About, Series, axis_label, series_of
 from benchmark.sweep_points import Point
+from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -132,7 +133,7 @@ class Canvas:
         if label not in self._said:
             self._said.add(label)
             usual: dict[str, Any] = {"color": INK, "linewidth": 1.6, "markersize": MARK}
-            wrapped = "\n".join(textwrap.wrap(label, _ENTRY))
+            wrapped = "\n".join(textwrap.wrap(bounded(label, NAME), _ENTRY))
             self._legend.append((Line2D([], [], **usual | style), wrapped))
 
     def name_methods(self, lacking: Mapping[str, str] | None = None) -> None:
@@ -177,7 +178,7 @@ class Canvas:
         """Adds header and legend, and makes room for both."""
         header = [self.about.measured, self.about.note, self._failures]
         wide = int((self._width - 0.2) * _CHARACTERS)
-        lines = [line for own in header for line in textwrap.wrap(own, wide)]
+        lines = [line for own in header for line in textwrap.wrap(bounded(own), wide)]
         columns, rows = in_columns([label for _, label in self._legend], self._width - 0.3)
         top = _TITLE + _LINE * len(lines) + 0.08
         height = top + _PANEL + _LEGEND_LINE * rows + 0.15

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from benchmark.reporting.language_model import named
 from benchmark.reporting.reading import records_of
 from benchmark.results import Row
 from benchmark.summary import learning_curves
+from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ def _saved(files: Sequence[Path], words: str) -> Figure:
 
 def _free(text: str, taken: set[str]) -> str:
     """A file's name for a text, with a number where it is taken."""
-    base = re.sub(r"[^\w.-]+", "-", text).strip("-")
+    base = file_name(text).strip("-")
     name, number = base, 1
     while name in taken:
         number += 1
