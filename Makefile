@@ -7,13 +7,14 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint perf readme-results clean
+.PHONY: help setup bench test lint fuzz perf readme-results clean
 
 help:
 	@echo "make setup   create $(VENV) and install the pinned packages"
 	@echo "make bench   compare USER-LLM with its baselines on MovieLens-100K"
 	@echo "make test    run the tests"
 	@echo "make lint    run ruff, mypy and import-linter"
+	@echo "make fuzz    give everything that reads files 100,000 nearly valid inputs"
 	@echo "make perf    run the performance comparisons"
 	@echo "make readme-results   write the tables and figures of README and docs from results/reference"
 	@echo "make clean   remove $(VENV), caches and build output (results stay)"
@@ -41,6 +42,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: export POLARS_MAX_THREADS = 1
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --inputs 100000 --out .fuzz
 
 perf: setup
 	$(BIN)/python -m benchmark.perf

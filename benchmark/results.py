@@ -221,7 +221,10 @@ def read_record(path: Path) -> RunRecord:
         UserError: It is broken, or written by a newer version.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
+        if "\\ud" in text.lower():  # halves of characters, which no table can hold
+            json.dumps(values, ensure_ascii=False).encode()
         version = values["schema_version"]
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise UserError(

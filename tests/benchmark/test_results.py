@@ -7,6 +7,7 @@ from benchmark.results import (
     SCHEMA_VERSION,
     Row,
     comparison_group,
+    find_records,
     load_records,
     read_record,
     row_of,
@@ -130,3 +131,26 @@ def test_labels_of_variants_are_short_and_differ_where_variants_do():
     assert len(set(labels)) == len(labels)
     assert max(map(len, labels)) <= 48
     assert labels[4].startswith("tuned, ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'{"a": "\uD800"}',
+        "[" * 100_000,
+        '{"schema_version": ' + "[" * 100_000,
+        '{"schema_version": 4, "a\\nb": 1}',
+    ],
+)
+def test_what_breaks_a_parser_is_told_in_one_line(tmp_path, text):
+    path = tmp_path / "record.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is broken") as caught:
+        read_record(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_path_that_no_file_can_have(tmp_path):
+    for path in (tmp_path / ("x" * 5000), tmp_path / "a\0b"):
+        with pytest.raises(UserError, match="there is no folder"):
+            list(find_records([path]))

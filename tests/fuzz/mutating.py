@@ -30,7 +30,7 @@ def mutate(data: bytes, rng: random.Random, tokens: Sequence[bytes] = ()) -> byt
     """
     if data[:1] in (b"{", b"[") and rng.random() < 0.4:
         changed = _mutate_json(data, rng)
-        if rng.random() < 0.8:
+        if rng.random() < 0.8 and changed != data:
             return changed
         data = changed
     for _ in range(1 + int(rng.expovariate(1.2))):

@@ -167,3 +167,26 @@ def test_a_broken_journal_is_one_line(tmp_path):
     path.write_text("no json\n" + path.read_text())
     with pytest.raises(UserError, match=r"is broken .*--force"):
         open_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"attempt"', '"atempt"'),
+        ('"seconds"', '"secondnans"'),
+        ('"seconds":1.5', '"seconds":"x"'),
+        ('"op_code":4', '"op_code":99'),
+        ('"intermediate_values":{}', '"intermediate_values":[]'),
+        ('"state":"finished"', '"state":"else"'),
+        ('"preset":"quick"', '"preset":3'),
+    ],
+)
+def test_a_journal_that_makes_no_sense_is_told_in_one_line(tmp_path, old, new):
+    go_on(open_study(tmp_path), 3)
+    path = tmp_path / "one.journal"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=r"broken|begun with another") as caught:
+        open_study(tmp_path).suggest()
+    assert "\n" not in str(caught.value)
