@@ -6,7 +6,6 @@ that turn the direction of writing, letters that nobody sees, or a million chara
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 
@@ -69,6 +68,8 @@ def file_name(text: str) -> str:
     name = re.sub(r"[^\w.-]+", "-", text)
     if len(name.encode("utf-8", "replace")) <= _FILE_NAME:
         return name
+    import hashlib  # this file is imported before any command runs
+
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
     return f"{name.encode('utf-8', 'replace')[: _FILE_NAME - 9].decode(errors='ignore')}-{digest}"
 

@@ -34,7 +34,7 @@ class Pickles:
         """Whether any of them was read."""
         return self.trace.exists()
 
-    def plain(self, protocol: int = 4) -> bytes:
+    def plain(self, protocol: int = 2) -> bytes:
         """A pickle."""
         return pickle.dumps(_Trap(self.trace), protocol)
 

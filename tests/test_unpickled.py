@@ -124,6 +124,15 @@ def _own_code(folder: Path, pickles: Pickles) -> None:
         (folder / file).write_text(json.dumps({**told, "auto_map": kinds}))
 
 
+def _trusting(folder: Path, pickles: Pickles) -> None:
+    """Fields of a configuration that once were believed, whatever the caller said."""
+    _own_code(folder, pickles)
+    told = json.loads((folder / "config.json").read_text())
+    own = {"trust_remote_code": True, "_attn_implementation_internal": str(folder)}
+    (folder / "config.json").write_text(json.dumps({**told, **own, "use_kernels": True}))
+    (folder / "__init__.py").write_text((folder / "own.py").read_text())
+
+
 def _renamed(folder: Path, pickles: Pickles) -> None:
     (folder / "model.safetensors").write_bytes(pickles.of_torch())
 
@@ -152,7 +161,7 @@ def test_weights_of_a_language_model(
     assert not pickles.ran
 
 
-@pytest.mark.parametrize("spoil", [_adapter, _own_code, _beside])
+@pytest.mark.parametrize("spoil", [_adapter, _own_code, _trusting, _beside])
 def test_what_lies_beside_the_weights_of_a_language_model(
     intact: Path, tmp_path: Path, pickles: Pickles, spoil: Spoil
 ) -> None:

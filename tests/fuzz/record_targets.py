@@ -165,4 +165,6 @@ TARGETS = (
     commands_on_records(("show", "runs", "--examples", "2"), 0.4),
     commands_on_records(("verify", "runs"), 0.4),
     commands_on_records(("compare", "runs", "more"), 0.2),
+    commands_on_records(("plot", "runs", "more", "--out", "figures"), 0.15),
+    commands_on_records(("report", "runs", "more", "--out", "report"), 0.1),
 )
