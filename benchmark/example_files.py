@@ -17,7 +17,7 @@ import polars as pl
 from benchmark.errors import UserError
 from benchmark.metrics.label_recall import CUTS, label_places, recalls
 from benchmark.metrics.ranking import MISSED, NEXT_ITEM_METRICS
-from benchmark.parquet_files import PARQUET_DAMAGE, check_rows
+from benchmark.parquet_files import PARQUET_DAMAGE, check_parquet
 from benchmark.results import EXAMPLES
 
 _LABELS, _FORM, _COMPACT = "labels", "form", "compact"
@@ -63,7 +63,7 @@ def read_stored(record: Path) -> Stored:
     if not file.is_file():
         raise UserError(f"there is no {file}: of this run only the record was kept; run it again")
     try:
-        check_rows(file)
+        check_parquet(file)
         frame = pl.read_parquet(file)
         metadata = pl.read_parquet_metadata(file)
         labels = json.loads(metadata.get(_LABELS, "[]"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -17,16 +18,35 @@ BOMB_ROWS, BOMB_ROWS_A_BYTE = 50_000_000, 100
 """A file with more than both is refused: rows with ids of users take a bit each at the least."""
 
 
-def check_rows(path: Path) -> None:
-    """Looks, before anything is read, at how many rows a file says it holds.
+def check_parquet(path: Path, columns: Sequence[str] | None = None) -> None:
+    """Looks through a file, some rows at a time, before polars reads it.
+
+    For some damage polars asks for more memory than there is, and the whole process ends. Arrow,
+    whose reader is made for files of strangers, says what is wrong with these.
+
+    Args:
+        path: The file.
+        columns: Which are to be read; None = all. What is not there is passed over.
 
     Raises:
-        UserError: So many that it was made to fill the memory.
+        OSError: It is damaged.
+        UserError: It says that it holds so many rows that it was made to fill the memory.
     """
-    rows = int(pl.scan_parquet(path, glob=False).select(pl.len()).collect().item())
-    size = path.stat().st_size
-    if rows > BOMB_ROWS and rows > BOMB_ROWS_A_BYTE * size:
-        raise UserError(
-            f"{path} says that it holds {rows:,} rows in {size:,} bytes: it was made to fill the "
-            "memory"
-        )
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            rows, size = file.metadata.num_rows, path.stat().st_size
+            if rows > BOMB_ROWS and rows > BOMB_ROWS_A_BYTE * size:
+                raise UserError(
+                    f"{path} says that it holds {rows:,} rows in {size:,} bytes: it was made to "
+                    "fill the memory"
+                )
+            chosen = None if columns is None else list(columns)
+            for _ in file.iter_batches(columns=chosen, use_threads=False):
+                pass
+    except (pa.ArrowInvalid, MemoryError) as error:
+        raise OSError(str(error) or "its sizes are wrong") from None
+    except pa.ArrowNotImplementedError:
+        pass  # a type that polars has and Arrow has not

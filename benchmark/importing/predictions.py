@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.errors import UserError
-from benchmark.parquet_files import PARQUET_DAMAGE, check_rows
+from benchmark.parquet_files import PARQUET_DAMAGE, check_parquet
 
 TARGET_HASH = "target_hash"
 """Key of the file's metadata, or column, that says which targets it answers."""
@@ -52,7 +52,7 @@ def read_predictions(path: Path) -> Predictions:
     if not path.is_file():
         raise UserError(f"there is no file {str(path)!r}")
     try:
-        check_rows(path)
+        check_parquet(path)
         frame = pl.read_parquet(path)
         metadata = pl.read_parquet_metadata(path)
         content = sha256(path.read_bytes()).hexdigest()

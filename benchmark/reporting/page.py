@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from benchmark.reporting.page_figures import place_figures
 from benchmark.reporting.page_tables import mark_tables, plain_text
-from benchmark.visible import NAME, bounded
+from benchmark.visible import visible
 
 _OWN_NAMES = ("report", "contents", "status")
 """Names of parts of the page, which no heading may take."""
@@ -54,7 +54,7 @@ def make_page(markdown: str, *, title: str, folder: Path) -> str:
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <meta name="generator" content="userllm-bench">
-<title>{html.escape(bounded(title, NAME))}</title>
+<title>{html.escape(visible(title, keep_lines=True))}</title>
 <link rel="icon" href="data:,">
 <style>{style}</style>
 </head>

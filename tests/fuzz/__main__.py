@@ -21,13 +21,16 @@ def main() -> int:
     parser.add_argument("--only", default="", help="targets whose name has this in it")
     parser.add_argument("--out", type=Path, help="folder for inputs that crashed something")
     asked = parser.parse_args()
+    if asked.out is not None:
+        asked.out.mkdir(parents=True, exist_ok=True)
     chosen = [target for target in TARGETS if asked.only in target.name]
     whole = sum(target.weight for target in chosen)
     logging.disable(logging.WARNING)  # readers name each broken line
     begun = time.perf_counter()
     reports = {}
     for target in chosen:
-        report = fuzz(target, round(asked.inputs * target.weight / whole), asked.seed)
+        last = None if asked.out is None else asked.out.resolve() / "last"
+        report = fuzz(target, round(asked.inputs * target.weight / whole), asked.seed, last)
         reports[target.name] = report
         print(
             f"{target.name}: {report.inputs:,} inputs, {report.refused:,} refused, "
@@ -48,7 +51,6 @@ def _tell(name: str, report: Report, out: Path | None) -> None:
         if out is not None:
             digest = hashlib.sha256(report.first[key]).hexdigest()[:8]
             place = out / f"{name.replace(' ', '-').replace('/', '-')}-{digest}"
-            place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(report.first[key])
             place.with_suffix(".txt").write_text(report.traces[key], errors="replace")
 

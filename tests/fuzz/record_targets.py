@@ -74,7 +74,8 @@ def commands_on_records(words: tuple[str, ...], weight: float) -> Target:
             (folder / "more" / "b" / results.RECORD).read_text().replace('"alpha"', '"beta"')
         )
         examples = first.with_name(results.EXAMPLES)
-        tables = make_tables()
+        # A report is on the method that the project's own tables mark.
+        tables = default_tables() if words[0] == "report" else make_tables()
 
         def read() -> None:
             complaints = io.StringIO()
@@ -165,6 +166,6 @@ TARGETS = (
     commands_on_records(("show", "runs", "--examples", "2"), 0.4),
     commands_on_records(("verify", "runs"), 0.4),
     commands_on_records(("compare", "runs", "more"), 0.2),
-    commands_on_records(("plot", "runs", "more", "--out", "figures"), 0.15),
-    commands_on_records(("report", "runs", "more", "--out", "report"), 0.1),
+    commands_on_records(("plot", "runs", "more", "--out", "figures"), 0.05),
+    commands_on_records(("report", "runs", "more", "--out", "report"), 0.03),
 )

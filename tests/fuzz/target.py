@@ -72,8 +72,15 @@ class Report:
     traces: dict[str, str] = field(default_factory=dict)
 
 
-def fuzz(target: Target, inputs: int, seed: int) -> Report:
-    """Gives a target some inputs, which follow from the seed."""
+def fuzz(target: Target, inputs: int, seed: int, last: Path | None = None) -> Report:
+    """Gives a target some inputs, which follow from the seed.
+
+    Args:
+        target: What reads them.
+        inputs: How many.
+        seed: Other inputs.
+        last: File for the input that is being read, which is there if the process ends with it.
+    """
     report = Report()
     rng = random.Random(f"{target.name} {seed}")
     with tempfile.TemporaryDirectory() as folder, _inside(folder):
@@ -82,6 +89,8 @@ def fuzz(target: Target, inputs: int, seed: int) -> Report:
         begun = time.perf_counter()
         for _ in range(inputs):
             data = next(given)
+            if last is not None:
+                last.write_bytes(data)
             before = time.perf_counter()
             try:
                 with _limited(SECONDS_EACH):

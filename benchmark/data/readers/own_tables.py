@@ -14,7 +14,7 @@ from benchmark.data.files.broken import BrokenLines, Check
 from benchmark.data.files.lines import read_delimited, read_json_lines
 from benchmark.data.readers.own_columns import COLUMNS_FILE, Columns
 from benchmark.errors import UserError, unknown
-from benchmark.parquet_files import PARQUET_DAMAGE, check_rows
+from benchmark.parquet_files import PARQUET_DAMAGE, check_parquet
 
 _KINDS = {
     ".csv": "csv",
@@ -174,7 +174,7 @@ def _read_parquet(
     path: Path, columns: Columns, checks: Sequence[Check], broken: float
 ) -> tuple[str, pl.DataFrame, dict[str, int]]:
     try:
-        check_rows(path)
+        check_parquet(path, columns.wanted)
         check_there(path.name, columns, list(pl.read_parquet_schema(path)))
         frame = pl.read_parquet(path, columns=columns.wanted)
     except (OSError, *PARQUET_DAMAGE) as error:

@@ -11,14 +11,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from benchmark import parquet_files
 from benchmark.data.files import unpacking
 from benchmark.data.files.archives import members, open_member
 from benchmark.errors import UserError
-from benchmark.importing.predictions import read_predictions
 
 TEXT = b"userId,movieId\n1,2\n"
 
@@ -152,15 +149,3 @@ def test_a_stream_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     body = zeros.compress(b"\0" * 50_000_000) + zeros.flush(zlib.Z_FULL_FLUSH)
     (tmp_path / "r.csv.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + body)
     refused(tmp_path, "an archive bomb")
-
-
-def test_parquet_that_is_made_to_fill_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "answers.parquet"
-    frame = pl.DataFrame({"user": pl.repeat("u", 2_000_000, eager=True)})
-    frame.write_parquet(path)
-    assert len(read_predictions(path).frame) == 2_000_000
-    monkeypatch.setattr(parquet_files, "BOMB_ROWS", 1_000_000)
-    with pytest.raises(UserError, match=r"says that it holds 2,000,000 rows in .* fill the memory"):
-        read_predictions(path)
