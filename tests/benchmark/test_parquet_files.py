@@ -42,6 +42,15 @@ def test_damage_that_polars_does_not_outlive(tmp_path: Path) -> None:
         read_predictions(path)
 
 
+@pytest.mark.parametrize("other", [b"us\xffr", b"\xff" * 4])
+def test_names_of_columns_that_are_no_text(tmp_path: Path, other: bytes) -> None:
+    path = tmp_path / "answers.parquet"
+    pl.DataFrame({"user": ["a", "b"]}).write_parquet(path)
+    path.write_bytes(path.read_bytes().replace(b"user", other))
+    with pytest.raises(UserError, match="cannot be read as Parquet"):
+        read_predictions(path)
+
+
 @pytest.mark.parametrize("columns", [None, ["user"], ["user", "not there"]])
 def test_sound_files(tmp_path: Path, columns: list[str] | None) -> None:
     path = tmp_path / "answers.parquet"
