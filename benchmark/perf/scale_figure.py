@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.perf.scale import AIM_BYTES
-from benchmark.plot_style import INK, MUTED, clear_frame, save, style_of
+from benchmark.plotting.style import INK, MUTED, clear_frame, save, style_of
 
 
 def draw(measured: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from benchmark.consoles import open_console
-from benchmark.plot_style import save
+from benchmark.plotting.style import save
 from benchmark.progress import PlainProgress, TerminalProgress
 from benchmark.reporting.markdown import Place, escape
 from benchmark.terminal import LONGEST_LINE, Harmless, behind
