@@ -59,9 +59,9 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
 
     def finish() -> results.RunRecord:
         cost = _measured(cell, world, task, method, progress)
-        record = make_record(
-            cell, world, task, method, report, clock.seconds, evaluation, peak, cost
-        )
+        # What another process took to make a stage stands in that stage's own seconds.
+        fitting = clock.seconds - sum(stage.waited_seconds for stage in report.stages)
+        record = make_record(cell, world, task, method, report, fitting, evaluation, peak, cost)
         with in_place(cell.folder) as folder:
             write_cell(folder, record, evaluation)
             if world.keep_models and isinstance(method, Saveable):

@@ -84,6 +84,11 @@ def run(
     multi_task: options.MultiTask = None,
     force: options.Force = None,
     keep_models: options.KeepModels = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    retries: options.Retries = None,
+    cell_seconds: options.CellSeconds = None,
+    ask: options.Ask = None,
     as_json: options.Json = None,
 ) -> int:
     """Train and evaluate methods on a task.
@@ -91,6 +96,7 @@ def run(
     Example: userllm-bench run --task next_item --methods sasrec,user_llm --seeds 0,1
     """
     from benchmark.commands.run import run_command
+    from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
         "task": task,
@@ -116,8 +122,9 @@ def run(
         "keep_models": keep_models,
         "json": as_json,
     }
+    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return run_command(config, given, tables, command)
+    return run_command(config, given, tables, command, scale)
 
 
 @app.command()
@@ -155,6 +162,11 @@ def ablate(
     precision: options.Precision = None,
     force: options.Force = None,
     keep_models: options.KeepModels = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    retries: options.Retries = None,
+    cell_seconds: options.CellSeconds = None,
+    ask: options.Ask = None,
     as_json: options.Json = None,
 ) -> int:
     """Vary one part of a method, or two, and compare with the default.
@@ -162,6 +174,7 @@ def ablate(
     Example: userllm-bench ablate --axis fusion --seeds 0,1
     """
     from benchmark.commands.ablate import ablate_command
+    from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
         "task": task,
@@ -185,8 +198,9 @@ def ablate(
         "keep_models": keep_models,
         "json": as_json,
     }
+    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return ablate_command(axis or [], values or [], given, tables, command)
+    return ablate_command(axis or [], values or [], given, tables, command, scale)
 
 
 app.command()(sweep)

@@ -86,4 +86,39 @@ KeepModels = Annotated[
         help="Keep fitted models beside their records, for 'probe' (default: keep).",
     ),
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Run cells on this many processes of this machine, each with --threads threads "
+        "(default: its share of the physical cores).",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Run cells on the workers of this Dask scheduler, e.g. tcp://10.0.0.5:8786. Whoever "
+        "reaches a scheduler can run code as you: see the README, and tls://.",
+    ),
+]
+Retries = Annotated[
+    int | None,
+    typer.Option(min=0, help="How often a cell is run again whose worker died (default 2)."),
+]
+CellSeconds = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds after which a cell is given up (default: never). Without --workers it then "
+        "runs in a process of its own, which can be ended."
+    ),
+]
+Ask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[METHOD.]NAME=NUMBER",
+        help="What a cell needs of a worker's resources (default: threads, and GPU=1 on a GPU, "
+        "where workers name them).",
+    ),
+]
 Json = Annotated[bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")]

@@ -19,6 +19,7 @@ from benchmark.goals import Goal
 from benchmark.protocols import Method, TrainingData
 from benchmark.tasks.evaluation import Evaluation
 from benchmark.types import Progress
+from benchmark.variants import Variant
 
 
 class Task(Protocol):
@@ -149,6 +150,8 @@ class Cell:
         shares: Whether stages of it serve other tasks of the run too.
         outliner: What makes its outline, `module:attribute`; "" = nothing.
         tuned: See `RunRecord.tuned`.
+        variant: What it was resolved from, so that another process can resolve it again; None of
+            answers that were not run here.
     """
 
     task: Callable[[], Task]
@@ -171,6 +174,7 @@ class Cell:
     shares: bool = False
     outliner: str = ""
     tuned: Mapping[str, Any] | None = None
+    variant: Variant | None = None
 
     @property
     def title(self) -> str:

@@ -271,6 +271,7 @@ def make_cell(
         encoder=encoder,
         outliner=method_entry.outline,
         tuned=tuned_of(method, config, layers, tables),
+        variant=variant,
     )
 
 

@@ -6,8 +6,9 @@ import contextlib
 import io
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from benchmark import config as configs
 from benchmark import identity, ranks, results
@@ -30,12 +31,63 @@ class StopError(Exception):
     """Nothing that follows can work either; the message says why."""
 
 
+class Settling(Protocol):
+    """Who settles the cells of a run: this process, one after the other, or workers."""
+
+    def __call__(
+        self,
+        cells: Sequence[tuple[Row, Cell]],
+        world: World,
+        config: configs.RunConfig,
+        progress: RunProgress,
+    ) -> Mapping[str, Row]:
+        """The row of every cell, by its configuration's hash.
+
+        Args:
+            cells: Different ones, each with what its row says before anything is known.
+            world: What they share.
+            config: The run that they are of.
+            progress: Is told how far each is.
+
+        Raises:
+            UserError: A whole run's settings do not fit its data.
+        """
+        ...
+
+
+def settle_in_turn(
+    cells: Sequence[tuple[Row, Cell]],
+    world: World,
+    config: configs.RunConfig,
+    progress: RunProgress,
+) -> dict[str, Row]:
+    """See `Settling`: in this process, one after the other."""
+    settled: dict[str, Row] = {}
+    stopped = ""
+    for row, cell in cells:
+        if stopped:
+            settled[cell.config_hash] = not_run(row, stopped)
+            continue
+        try:
+            settled[cell.config_hash] = settle(row, cell, world, progress, config.force)
+        except StopError as reason:
+            stopped = str(reason)
+            settled[cell.config_hash] = row.model_copy(update={"error": stopped})
+    return settled
+
+
+def not_run(row: Row, stopped: str) -> Row:
+    """The row of a cell that would have come after what stopped the run."""
+    return row.model_copy(update={"error": f"not run: {stopped}"})
+
+
 def run(
     config: configs.RunConfig,
     tables: Tables,
     progress: RunProgress,
     command: str = "",
     variants: Sequence[Variant] | None = None,
+    settling: Settling = settle_in_turn,
 ) -> list[Row]:
     """Runs all cells of a run, task by task, seed by seed, method by method.
 
@@ -46,6 +98,7 @@ def run(
         command: What the user typed.
         variants: The rows of a task and seed; the chosen methods as they are where None. Of
             variants with equal settings one runs and the others show its numbers.
+        settling: Who runs the cells.
 
     Returns:
         One row a cell: its record, why it does not apply, or what went wrong.
@@ -72,30 +125,23 @@ def run(
     world = open_world(config, tables, layers, llm_facts, command)
     hashes = {name: split.target_hash for name, split in world.splits.items()}
     check_tuned(config, layers, tables, hashes)
-    rows: list[Row] = []
-    settled: dict[str, Row] = {}
-    stopped = ""
-    for row, cell in planned_cells(config, tables, layers, world, variants):
-        if cell is not None and cell.config_hash in settled:
-            row = settled[cell.config_hash].model_copy(update={"axes": row.axes})
-        elif cell is not None and stopped:
-            row = row.model_copy(update={"error": f"not run: {stopped}"})
-        elif cell is not None:
-            try:
-                row = _settle(row, cell, world, progress, config.force)
-            except StopError as reason:
-                stopped = str(reason)
-                row = row.model_copy(update={"error": stopped})
-            settled[cell.config_hash] = row
-        rows.append(row)
+    planned = list(planned_cells(config, tables, layers, world, variants))
+    different: dict[str, tuple[Row, Cell]] = {}
+    for row, cell in planned:
+        if cell is not None:
+            different.setdefault(cell.config_hash, (row, cell))
+    settled = settling(list(different.values()), world, config, progress)
     helped = not ranks.first()
     ranks.leave()
     if helped:  # what follows a run is for process zero
         raise SystemExit(0)
-    return rows
+    return [
+        row if cell is None else settled[cell.config_hash].model_copy(update={"axes": row.axes})
+        for row, cell in planned
+    ]
 
 
-def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bool) -> Row:
+def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bool) -> Row:
     """The row of one cell: read where it is finished, run where it is not."""
     progress.begin(cell.title)
     try:
@@ -104,14 +150,14 @@ def _settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bo
             finished = ranks.by_first(lambda: _found(cell, progress, force))
             if ranks.agreed(finished is not None):
                 progress.finish("finished before, skipped (--force runs it again)")
-                return row if finished is None else _row_of(finished, cell)
+                return row if finished is None else row_of(finished, cell)
             record = run_cell(cell, world, progress)
             if record is None:
                 return row
             progress.finish(
                 f"done in {duration(record.fit.wall_seconds + record.evaluation_seconds)}"
             )
-            return _row_of(record, cell)
+            return row_of(record, cell)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -147,18 +193,19 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
 
 def _found(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
     """The record of a cell that need not run; what it began is forgotten where it begins anew."""
-    finished = None if force else _finished(cell, progress)
+    finished = None if force else finished_record(cell, progress)
     if force or finished is not None:
         discard_unfinished(cell)
     return finished
 
 
-def _row_of(record: results.RunRecord, cell: Cell) -> Row:
+def row_of(record: results.RunRecord, cell: Cell) -> Row:
     """The row of a finished cell, by the name that this run gives it, whoever made the record."""
     return results.row_of(record, cell.record).model_copy(update={"axes": dict(cell.axes)})
 
 
-def _finished(cell: Cell, progress: RunProgress) -> results.RunRecord | None:
+def finished_record(cell: Cell, progress: RunProgress) -> results.RunRecord | None:
+    """The record of a cell that has run before; None where there is none that can be read."""
     if not cell.record.exists():
         return None
     try:
@@ -168,9 +215,14 @@ def _finished(cell: Cell, progress: RunProgress) -> results.RunRecord | None:
         return None
 
 
+def error_log(cell: Cell) -> Path:
+    """Where the traceback of a cell that failed is kept."""
+    return cell.folder / "error.log"
+
+
 def _write_log(cell: Cell) -> Path | None:
     """The traceback of the error at hand, beside where the record would be."""
-    log = cell.folder / "error.log"
+    log = error_log(cell)
     try:
         cell.folder.mkdir(parents=True, exist_ok=True)
         log.write_text(traceback.format_exc(), encoding="utf-8")

@@ -68,6 +68,11 @@ def sweep(
     precision: options.Precision = None,
     force: options.Force = None,
     keep_models: options.KeepModels = None,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    retries: options.Retries = None,
+    cell_seconds: options.CellSeconds = None,
+    ask: options.Ask = None,
     as_json: options.Json = None,
 ) -> int:
     """Vary the length of histories, or any number, and see what it does to quality and cost.
@@ -75,6 +80,7 @@ def sweep(
     Example: userllm-bench sweep --axis seq_len --values 10,25,50,100,200 --task next_item
     """
     from benchmark.commands.sweep import Shapes, sweep_command
+    from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
         "task": task,
@@ -100,5 +106,6 @@ def sweep(
         "json": as_json,
     }
     asked = Shapes(cost_only, llm_config, tokenizer)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return sweep_command(axis or [], values or [], given, asked, tables, command)
+    return sweep_command(axis or [], values or [], given, asked, tables, command, scale)

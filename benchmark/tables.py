@@ -39,6 +39,7 @@ class Tables:
         ablations: Folder of the axes that `ablate` knows, one YAML file each.
         encoders: What can stand in the encoder slot of a method.
         spaces: Folder of what `tune` searches, one YAML file a section of settings.
+        made_by: `module:attribute` of the function that makes these tables in another process.
     """
 
     datasets: Registry[DatasetEntry]
@@ -50,6 +51,7 @@ class Tables:
     ablations: Path = ABLATIONS
     encoders: Registry[EncoderEntry] = field(default_factory=lambda: Registry("encoder"))
     spaces: Path = SPACES
+    made_by: str = "benchmark.tables:default_tables"
 
     def dataset(self, name: str) -> DatasetEntry:
         """The entry of a data set, or of the family that it belongs to.

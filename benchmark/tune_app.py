@@ -55,6 +55,11 @@ def tune(
     force: Annotated[
         bool, typer.Option("--force", help="Forget earlier trials of these methods.")
     ] = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    retries: options.Retries = None,
+    cell_seconds: options.CellSeconds = None,
+    ask: options.Ask = None,
     as_json: options.Json = None,
 ) -> int:
     """Search for settings of methods on validation targets, under one clock for all.
@@ -62,6 +67,7 @@ def tune(
     Example: userllm-bench tune --method sasrec,bert4rec --trials 30 --seconds 3600
     """
     from benchmark.commands.tune import Limits, tune_command
+    from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
         "task": task,
@@ -78,5 +84,6 @@ def tune(
         "json": as_json,
     }
     limits = Limits(trials, seconds, metric, space, out, force)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return tune_command(given, limits, tables, command)
+    return tune_command(given, limits, tables, command, scale)

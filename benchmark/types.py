@@ -226,6 +226,7 @@ class StageReport:
         curve: Validation values over the stage's training seconds.
         flops: Arithmetic of all its steps, forward and backward, multiply-add = 2; that of a few
             metered ones, taken as the mean.
+        waited_seconds: Time until another process had made the stage, which nothing else counts.
     """
 
     name: str
@@ -237,6 +238,7 @@ class StageReport:
     stopped: str = "budget"
     curve: tuple[CurvePoint, ...] = ()
     flops: float = 0.0
+    waited_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -83,6 +85,10 @@ class Fake:
             raise OSError(errno.ENOSPC, "No space left on device")
         if fail == "exit":
             sys.exit(3)
+        if fail == "die" or (fail == "die once" and self._fits() == 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if fail == "die once":
+            return
         if fail == "lightning":
             try:
                 raise KeyboardInterrupt
@@ -90,6 +96,9 @@ class Fake:
                 sys.exit(1)
         if fail:
             raise RuntimeError("it broke\non two lines")
+
+    def _fits(self) -> int:
+        return len(Path(self.settings.log).read_text().splitlines())
 
     def rank(self, histories, candidates, k):
         return self.counts.rank(histories, candidates, k)
@@ -138,7 +147,9 @@ def make_tables(presets: Path = PRESETS) -> Tables:
     metrics: Registry[Entry] = Registry("metric")
     for name in METRICS:
         metrics.add(name, Entry("benchmark.metrics.ranking:NEXT_ITEM_METRICS", "a metric"))
-    return Tables(datasets, splits, tasks, methods, metrics, presets)
+    return Tables(
+        datasets, splits, tasks, methods, metrics, presets, made_by="tests.fakes:make_tables"
+    )
 
 
 class Silent:

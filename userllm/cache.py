@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 import benchmark
 from benchmark import ranks
@@ -46,7 +49,9 @@ def cached_stage(
 ) -> tuple[Path, StageReport]:
     """Returns a finished stage's folder and report; builds it where there is none.
 
-    The folder appears whole or not at all: it is written beside its place and renamed.
+    The folder appears whole or not at all: it is written beside its place and renamed. Of several
+    processes that need the same stage one builds it and the others wait; a process that dies lets
+    go of its lock.
 
     Args:
         cache: Folder of all stages.
@@ -54,32 +59,59 @@ def cached_stage(
         build: Writes the stage's files into a folder and returns its report.
     """
     place = cache / key
-    found = _read(place)
-    if ranks.agreed(found is not None):
-        if found is None:
-            raise RunError(f"process zero finds {place}: it is to be in a folder that all share")
+    found = _found(place)
+    if found is not None:
         return place, replace(found, reused=True)
-    cache.mkdir(parents=True, exist_ok=True)
-    # Of several processes that build it together, one keeps what came out.
-    work = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=cache if ranks.first() else None))
+    began = time.perf_counter()
+    with _held(cache, key):
+        found = _found(place)
+        if found is not None:
+            waited = time.perf_counter() - began
+            return place, replace(found, reused=True, waited_seconds=waited)
+        return place, _built(place, build)
+
+
+@contextlib.contextmanager
+def _held(cache: Path, key: str) -> Iterator[None]:
+    """Holds the lock of a stage, process zero for all that train together."""
+    if not ranks.first():
+        yield
+        return
+    locks = cache / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{key}.lock"):
+        yield
+
+
+def _found(place: Path) -> StageReport | None:
+    """The report of a finished stage, as all that train together find it."""
+    found = _read(place)
+    if not ranks.agreed(found is not None):
+        return None
+    if found is None:
+        raise RunError(f"process zero finds {place}: it is to be in a folder that all share")
+    return found
+
+
+def _built(place: Path, build: Callable[[Path], StageReport]) -> StageReport:
+    """Builds a stage and puts it in its place; its lock is held.
+
+    Of several processes that build it together, one keeps what came out.
+    """
+    beside = place.parent if ranks.first() else None
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=beside))
     try:
         report = build(work)
         ranks.by_first(lambda: _put_in_place(work, place, report))
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return place, report
+    return report
 
 
 def _put_in_place(work: Path, place: Path, report: StageReport) -> None:
     (work / _REPORT).write_text(json.dumps(asdict(report)))
-    if place.exists() and _read(place) is None:
-        shutil.rmtree(place)
-    try:
-        work.rename(place)
-    except OSError:
-        # Another process finished the same stage first; its result is as good as ours.
-        if _read(place) is None:
-            raise
+    shutil.rmtree(place, ignore_errors=True)  # broken, or it would have been read
+    work.rename(place)
 
 
 def _read(place: Path) -> StageReport | None:

@@ -13,6 +13,7 @@ from benchmark.ablation import Grid, read_grid
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
 from benchmark.launching import launch
+from benchmark.scaleout.scale import Scale
 from benchmark.settings import flatten, merge, parse_assignment
 from benchmark.tables import Tables, default_tables
 
@@ -30,6 +31,7 @@ def ablate_command(
     options: Mapping[str, Any],
     tables: Tables | None,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> int:
     """Runs what is missing of a grid, prints a table with differences and draws a figure.
 
@@ -39,6 +41,7 @@ def ablate_command(
         options: Options of `run`, by their keys in `RunConfig`; None = not given.
         tables: What can be named; the project's own where None.
         arguments: The command line, for the record.
+        scale: Who runs the cells.
 
     Returns:
         1 where a cell failed, else 0.
@@ -52,16 +55,13 @@ def ablate_command(
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
-    from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run
+    from benchmark.scaleout.hands import at_work
 
-    progress = open_progress()
+    config = scale.over(config)
     command = shlex.join(["userllm-bench", *arguments])
-    try:
-        with quiet_libraries():
-            rows = run(config, tables, progress, command, grid.variants)
-    finally:
-        progress.close()
+    with at_work(scale, tables) as hands:
+        rows = run(config, tables, hands.progress, command, grid.variants, hands.settling)
     from benchmark.differences import compare
     from benchmark.provenance import differences_in_code
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
 from benchmark.launching import launch
+from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables, default_tables
 from benchmark.tuning.applied import check_tuned
 
@@ -24,6 +25,7 @@ def run_command(
     options: Mapping[str, Any],
     tables: Tables | None,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> int:
     """Runs all cells, prints rows and draws figures.
 
@@ -37,16 +39,13 @@ def run_command(
     for note in check_tuned(config, layers, tables):
         print(note, file=sys.stderr)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run
+    from benchmark.scaleout.hands import at_work
 
-    progress = open_progress()
+    config = scale.over(config)
     command = shlex.join(["userllm-bench", *arguments])
-    try:
-        with quiet_libraries():
-            rows = run(config, tables, progress, command)
-    finally:
-        progress.close()
+    with at_work(scale, tables) as hands:
+        rows = run(config, tables, hands.progress, command, settling=hands.settling)
     figures = _draw(config, rows)
     if config.as_json:
         print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))

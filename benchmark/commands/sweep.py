@@ -20,6 +20,7 @@ from benchmark.config import (
 )
 from benchmark.errors import UserError
 from benchmark.launching import launch
+from benchmark.scaleout.scale import Scale
 from benchmark.settings import flatten, parse_assignment
 from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
 from benchmark.tables import Tables, default_tables
@@ -72,6 +73,7 @@ def sweep_command(
     shapes: Shapes,
     tables: Tables | None,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> int:
     """Runs what is missing of a sweep, prints a table and draws its figures.
 
@@ -82,6 +84,7 @@ def sweep_command(
         shapes: Whether and how to count by shapes alone, and train nothing.
         tables: What can be named; the project's own where None.
         arguments: The command line, for the record.
+        scale: Who runs the cells.
 
     Returns:
         1 where a cell failed, else 0.
@@ -97,13 +100,15 @@ def sweep_command(
     _check_assignments(config, read, variants)
     if shapes.only:
         unused = [f"--{name}" for name in _OF_RUNS if name in given]
+        if scale.asked:
+            unused.append("--workers and what belongs to it")
         if unused:
             print(f"note: {', '.join(unused)} play no part with --cost-only", file=sys.stderr)
         from benchmark.commands.sweep_by_shape import count_by_shape
 
         return count_by_shape(config, shapes, read, variants, layers, tables)
     _check_windows(config, read, layers, tables)
-    return _run(config, read, variants, tables, arguments)
+    return _run(scale.over(config), read, variants, tables, arguments, scale)
 
 
 def _run(
@@ -112,19 +117,16 @@ def _run(
     variants: Sequence[Variant],
     tables: Tables,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> int:
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import run
+    from benchmark.scaleout.hands import at_work
 
-    progress = open_progress()
     command = shlex.join(["userllm-bench", *arguments])
-    try:
-        with quiet_libraries():
-            rows = run(config, tables, progress, command, variants)
-    finally:
-        progress.close()
+    with at_work(scale, tables) as hands:
+        rows = run(config, tables, hands.progress, command, variants, hands.settling)
     from benchmark.commands.sweep_table import about, print_sweep
     from benchmark.plotting.sweep import draw_sweep
     from benchmark.sweep_points import points_of

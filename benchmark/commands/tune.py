@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import Layers, RunConfig, read_config, read_layers, read_preset
 from benchmark.cost.config import SECTION
-from benchmark.errors import RunError, UserError, unknown
+from benchmark.errors import UserError, unknown
+from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables, default_tables
 from benchmark.tuning.space import Space, read_space, tunable
 
@@ -49,20 +50,22 @@ def tune_command(
     limits: Limits,
     tables: Tables | None,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> int:
-    """Tunes one method after the other, and prints a table.
+    """Tunes every method, and prints a table.
 
     Args:
         options: Options of `run`, by their keys in `RunConfig`; None = not given.
         limits: How long to search, and for what.
         tables: What can be named; the project's own where None.
         arguments: The command line, for the records.
+        scale: Who runs the trials.
 
     Returns:
         1 where a method has no trial with a value, else 0.
     """
     tables = tables or default_tables()
-    config = _config(options, limits, tables)
+    config = scale.over(_config(options, limits, tables))
     layers = read_layers(config, tables)
     (task,) = config.task
     metrics = tables.tasks[task].metrics
@@ -75,7 +78,7 @@ def tune_command(
         for name in _in_order(config.methods or (), tables)
     }
     warning = read_preset(config.preset, tables).warning
-    search, outcomes, errors = _tune(config, limits, layers, spaces, tables, arguments)
+    search, outcomes, errors = _tune(config, limits, layers, spaces, tables, arguments, scale)
     if outcomes:
         _print(search, outcomes, warning)
     if errors:
@@ -110,40 +113,26 @@ def _tune(
     spaces: Mapping[str, Space],
     tables: Tables,
     arguments: Sequence[str],
+    scale: Scale,
 ) -> tuple[Search, list[Outcome], list[str]]:
     """What came of each method, and what kept one from being searched at all."""
-    from benchmark.failures import explain
     from benchmark.identity import llm_identity
     from benchmark.planning import build_task, open_world
-    from benchmark.progress import open_progress, quiet_libraries
     from benchmark.runner import check_writable
+    from benchmark.scaleout.hands import at_work
     from benchmark.tuning.search import Search
-    from benchmark.tuning.trials import tune_method
+    from benchmark.tuning.several import tune_methods
 
     (task,) = config.task
     command = shlex.join(["userllm-bench", *arguments])
     check_writable(config.out)
-    progress = open_progress()
-    outcomes: list[Outcome] = []
-    errors = []
-    try:
-        with quiet_libraries():
-            world = open_world(config, tables, layers, llm_identity(config.llm), command)
-            metric = limits.metric or build_task(task, tables, layers).watch
-            search = Search(
-                config, tables, limits.trials, limits.seconds, metric, limits.out, limits.anew,
-                command,
-            )  # fmt: skip
-            for method, space in spaces.items():
-                try:
-                    outcomes.append(tune_method(method, space, search, world, progress))
-                except UserError as error:  # the others' searches need not end for it
-                    errors.append(f"{method}: {error}")
-                except OSError as error:
-                    raise RunError(explain(error)) from None
-    finally:
-        progress.close()
-    return search, outcomes, errors
+    with at_work(scale, tables) as hands:
+        world = open_world(config, tables, layers, llm_identity(config.llm), command)
+        metric = limits.metric or build_task(task, tables, layers).watch
+        search = Search(
+            config, tables, limits.trials, limits.seconds, metric, limits.out, limits.anew, command
+        )
+        return search, *tune_methods(spaces, search, world, hands)
 
 
 def _print(search: Search, outcomes: Sequence[Outcome], warning: str) -> None:

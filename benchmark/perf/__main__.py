@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import RunError, UserError, unknown
 from benchmark.host import default_threads
 from benchmark.perf.comparison import Comparison, write
 from benchmark.progress import quiet_libraries
@@ -19,6 +19,7 @@ COMPARISONS = {
     "prepare": "benchmark.perf.prepare:prepare_speed",
     "scale": "benchmark.perf.scale:scale",
     "tuning_step": "benchmark.perf.tuning_step:tuning_step",
+    "worker_sweep": "benchmark.perf.worker_sweep:worker_sweep",
 }
 """Name -> function of the number of threads."""
 FIGURES = {"scale": "benchmark.perf.scale_figure:draw"}
@@ -54,7 +55,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except OSError as error:
+    except (RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -15,7 +15,7 @@ from benchmark.plan import Cell, World
 from benchmark.planning import planned_cells
 from benchmark.progress import RunProgress
 from benchmark.results import Row, RunRecord
-from benchmark.runner import run
+from benchmark.runner import Settling, run
 from benchmark.settings import nest
 from benchmark.tables import Tables
 from benchmark.tuning.entry import facts_of, make_entry
@@ -30,7 +30,12 @@ AXIS = "trial"
 
 
 def tune_method(
-    method: str, space: Space, search: Search, world: World, progress: RunProgress
+    method: str,
+    space: Space,
+    search: Search,
+    world: World,
+    progress: RunProgress,
+    settling: Settling,
 ) -> Outcome:
     """Tries settings of one method until trials or time are used up; one trial always runs.
 
@@ -40,6 +45,7 @@ def tune_method(
         search: What was asked.
         world: Of the search's run.
         progress: Is told how far it is.
+        settling: Who runs the trials.
 
     Raises:
         UserError: Trials of another search lie where its own would.
@@ -74,7 +80,7 @@ def tune_method(
                 found = tuple(attempts)
                 return Outcome(method, "", entry, found, tuple(notes), below.seconds)
             suggestion = study.suggest()
-            attempt = _try(method, suggestion, config, search, progress)
+            attempt = _try(method, suggestion, config, search, progress, settling)
             study.add(suggestion, attempt)
             _tell(attempt, study, below, spent + attempt.seconds, search, progress)
 
@@ -102,6 +108,7 @@ def _try(
     config: configs.RunConfig,
     search: Search,
     progress: RunProgress,
+    settling: Settling,
 ) -> Attempt:
     """Runs one trial; what goes wrong in it is its reason to have failed."""
     # The first runs as it is, so that it is the very cell that nobody has tuned.
@@ -109,7 +116,7 @@ def _try(
     named = {method: settings} if settings else {}
     variant = Variant(method, named, axes={AXIS: suggestion.number})
     began = time.perf_counter()
-    (row,) = run(config, search.tables, progress, search.command, [variant])
+    (row,) = run(config, search.tables, progress, search.command, [variant], settling)
     if row.error == FULL_DISK_TEXT:
         raise RunError(row.error)
     record, reason = row.record, row.error or row.na

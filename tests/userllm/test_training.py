@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +141,35 @@ def test_a_failed_stage_leaves_nothing_and_a_broken_one_is_built_again(tmp_path:
     key = stage_key("s", seed=1)
     with pytest.raises(RuntimeError):
         cached_stage(tmp_path, key, fail)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".locks"]
     (tmp_path / key).mkdir()
     (tmp_path / key / "stage.json").write_text("{")
     place, report = cached_stage(tmp_path, key, lambda folder: StageReport("s", 1.0))
     assert not report.reused
     assert json.loads((place / "stage.json").read_text())["seconds"] == 1.0
+
+
+def test_two_that_need_a_stage_at_once_build_it_once(tmp_path: Path) -> None:
+    begun, go_on, built = threading.Event(), threading.Event(), []
+
+    def build(folder: Path) -> StageReport:
+        built.append(folder)
+        begun.set()
+        assert go_on.wait(60)
+        return StageReport("s", 1.5)
+
+    def second() -> StageReport:
+        begun.wait(60)
+        threading.Timer(0.1, go_on.set).start()
+        return cached_stage(tmp_path, "key", build)[1]
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cached_stage, tmp_path, "key", build)
+        waiting = pool.submit(second).result()
+    assert len(built) == 1
+    assert (waiting.reused, waiting.seconds) == (True, 1.5)
+    assert waiting.waited_seconds > 0
+    assert first.result()[1].waited_seconds == 0
 
 
 def test_a_key_changes_with_its_parts() -> None:

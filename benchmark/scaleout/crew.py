@@ -1,0 +1,154 @@
+"""Settles the cells of runs on the workers of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from benchmark.config import RunConfig
+from benchmark.plan import Cell, World
+from benchmark.progress import RunProgress
+from benchmark.results import Row
+from benchmark.runner import finished_record, settle
+from benchmark.scaleout.cluster import connected
+from benchmark.scaleout.inspection import check_scheduler, check_workers, workers_of
+from benchmark.scaleout.scale import Scale
+from benchmark.scaleout.view import View
+from benchmark.scaleout.watch import Watch
+from benchmark.tables import Tables
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class Crew:
+    """The workers of one command; its `settle` is a `benchmark.runner.Settling`.
+
+    Several threads may settle at once, each the cells of a run of its own.
+
+    Args:
+        scale: What is asked for.
+        tables: What can be named; workers make them again by `made_by`.
+        stream: Where progress is written.
+    """
+
+    def __init__(self, scale: Scale, tables: Tables, stream: TextIO) -> None:
+        self.scale, self.tables, self.view = scale, tables, View(stream)
+        self.topic = f"userllm-bench-{uuid.uuid4().hex}"
+        self._stack = contextlib.ExitStack()
+        self._starting = threading.Lock()
+        self._client: Client | None = None
+        self._inboxes: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
+        self._checked: set[str] = set()
+        self.closing = threading.Event()
+
+    def start(self, most: int, threads: int, accelerator: str) -> int:
+        """Starts the cluster where it is not running yet.
+
+        Args:
+            most: Cells that may run at once.
+            threads: Of a cell.
+            accelerator: `cpu` or `gpu`.
+
+        Returns:
+            Its workers; at least 1.
+
+        Raises:
+            UserError: The scheduler does not answer.
+        """
+        return max(1, len(workers_of(self._started(most, threads, accelerator))))
+
+    def progress(self, title: str) -> RunProgress:
+        """Lines beside those of cells, with a title of their own."""
+        return self.view.progress(title)
+
+    def _started(self, most: int, threads: int, accelerator: str) -> Client:
+        with self._starting:
+            if self._client is None:
+                client = self._stack.enter_context(
+                    connected(self.scale, threads, accelerator, most)
+                )
+                if self.scale.scheduler is not None:
+                    check_scheduler(client, self.scale.scheduler)
+                client.subscribe_topic(self.topic, self._deliver)
+                self.progress("").note(f"Dask dashboard: {client.dashboard_link}")
+                self._client = client
+            return self._client
+
+    def settle(
+        self,
+        cells: Sequence[tuple[Row, Cell]],
+        world: World,
+        config: RunConfig,
+        progress: RunProgress,
+    ) -> dict[str, Row]:
+        """See `benchmark.runner.Settling`; cells that are finished need no worker."""
+        settled: dict[str, Row] = {}
+        left = []
+        for row, cell in cells:
+            if config.force or finished_record(cell, progress) is None:
+                left.append((row, cell))
+            else:
+                settled[cell.config_hash] = settle(row, cell, world, progress, force=False)
+        if not left:
+            return settled
+        client = self._started(len(left), world.threads, world.accelerator)
+        inbox: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        watch = Watch(self, client, left, world, config, inbox)
+        self._inboxes.update(dict.fromkeys(watch.tokens, inbox))
+        try:
+            return settled | watch.settle()
+        finally:
+            for token in watch.tokens:
+                del self._inboxes[token]
+
+    def close(self) -> None:
+        """Ends what runs for this command, and a cluster that it started."""
+        self.closing.set()
+        self._stack.close()
+
+    def workers(
+        self, client: Client, config: RunConfig, fingerprint: str
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """The workers that are there, each looked at once.
+
+        Raises:
+            UserError: One is refused, see `check_workers`.
+        """
+        found = workers_of(client)
+        with self._starting:
+            new = {name: own for name, own in found.items() if name not in self._checked}
+            if new:
+                ended = self.scale.cell_seconds is not None
+                check_workers(client, new, config, fingerprint, ended=ended)
+                self._checked |= set(new)
+        return found
+
+    def _deliver(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Hands a worker's message to whoever settles its cell; called by Dask's own thread."""
+        message = event[1]
+        inbox = self._inboxes.get(message["token"])
+        if inbox is not None:
+            inbox.put(message)
+
+
+@contextlib.contextmanager
+def crew_of(scale: Scale, tables: Tables, stream: TextIO) -> Iterator[Crew]:
+    """The workers of a command, ended with the block whatever happens in it.
+
+    Raises:
+        UserError: Something is asked for a method that nobody knows; the scheduler does not answer.
+    """
+    for method in scale.demands.methods:
+        tables.methods[method]
+    crew = Crew(scale, tables, stream)
+    try:
+        if scale.scheduler is not None:  # one that does not answer is said before data are opened
+            crew.start(1, 1, "cpu")
+        yield crew
+    finally:
+        crew.close()

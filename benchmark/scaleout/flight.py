@@ -1,0 +1,54 @@
+"""One cell on its way through the workers: attempts, and how long the present one has taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.plan import Cell
+from benchmark.results import Row
+from benchmark.runner import error_log, row_of
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+
+@dataclass
+class Flight:
+    """A cell that is being settled.
+
+    Attributes:
+        row: What its row says before anything is known.
+        cell: The cell.
+        demand: What it asks of a worker.
+        stages: See `stages_of`.
+        token: What its messages are marked with.
+        future: Of the task that is submitted; None while it waits.
+        attempts: Workers that have begun it.
+        worker: The one that has it; "" = none yet.
+        begun: When that one took it, by the caller's clock, and then when its world was open.
+        open: Whether it is.
+    """
+
+    row: Row
+    cell: Cell
+    demand: Mapping[str, float]
+    stages: frozenset[str]
+    token: str
+    future: Future[str] | None = None
+    attempts: int = 0
+    worker: str = ""
+    begun: float = 0.0
+    open: bool = False
+
+    def failed(self, reason: str) -> Row:
+        """The row of a cell that did not end by itself."""
+        return self.row.model_copy(update={"error": reason})
+
+    def settled(self, there: Row) -> Row:
+        """The row that a worker gave, with files where this process sees them."""
+        if there.record is not None:
+            return row_of(there.record, self.cell)
+        log = error_log(self.cell) if there.log else None
+        return self.row.model_copy(update={"error": there.error, "log": log})

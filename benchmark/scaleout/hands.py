@@ -1,0 +1,57 @@
+"""Who does the work of a command, and where it says how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.progress import RunProgress, open_progress, quiet_libraries
+from benchmark.runner import Settling, settle_in_turn
+from benchmark.scaleout.scale import Scale
+from benchmark.tables import Tables
+
+if TYPE_CHECKING:
+    from benchmark.scaleout.crew import Crew
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What a command runs its cells with.
+
+    Attributes:
+        progress: Is told how far it is.
+        crew: The workers; None = this process.
+    """
+
+    progress: RunProgress
+    crew: Crew | None = None
+
+    @property
+    def settling(self) -> Settling:
+        """Who settles cells."""
+        return settle_in_turn if self.crew is None else self.crew.settle
+
+
+@contextlib.contextmanager
+def at_work(scale: Scale, tables: Tables) -> Iterator[Hands]:
+    """Quiet libraries, progress on stderr, and workers where they are asked for.
+
+    Raises:
+        UserError: The scheduler does not answer.
+    """
+    if not scale.asked:
+        progress = open_progress()
+        try:
+            with quiet_libraries():
+                yield Hands(progress)
+        finally:
+            progress.close()
+        return
+    from benchmark.scaleout.crew import crew_of
+
+    # A live bar shows one cell; lines with titles show several.
+    with quiet_libraries(), crew_of(scale, tables, sys.stderr) as crew:
+        yield Hands(crew.progress(""), crew)

@@ -1,0 +1,279 @@
+"""Watches the cells of one run on the workers: hands them out, hears of them, ends what hangs."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from benchmark.config import RunConfig
+from benchmark.durations import duration
+from benchmark.errors import RunError, UserError
+from benchmark.failures import explain
+from benchmark.plan import Cell, World
+from benchmark.results import Row
+from benchmark.runner import not_run
+from benchmark.scaleout.flight import Flight
+from benchmark.scaleout.inspection import workers_of
+from benchmark.scaleout.messages import Answer, Opening, Request
+from benchmark.scaleout.order import stages_of
+from benchmark.scaleout.placing import Placing
+from benchmark.scaleout.work import work
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from benchmark.scaleout.crew import Crew
+
+_TICK_SECONDS = 0.5
+_OPENING_SECONDS = 600.0
+"""How long a worker may take to open its world, where the time of a cell is limited."""
+
+
+class Watch:
+    """The cells of one run until each has a row.
+
+    Args:
+        crew: Whose workers they are settled on.
+        client: Of its cluster.
+        cells: What is to be settled.
+        world: What they share.
+        config: Of the run.
+        inbox: Where messages of these cells arrive.
+
+    Attributes:
+        tokens: What messages of these cells are marked with.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        client: Client,
+        cells: Sequence[tuple[Row, Cell]],
+        world: World,
+        config: RunConfig,
+        inbox: queue.SimpleQueue[Mapping[str, Any]],
+    ) -> None:
+        self._crew, self._client, self._inbox = crew, client, inbox
+        self._world, self._config = world, config
+        workers = workers_of(client)
+        named = {name for worker in workers.values() for name in worker["resources"]}
+        demands, threads, accelerator = crew.scale.demands, world.threads, world.accelerator
+        self._waiting = [
+            Flight(
+                row=row,
+                cell=cell,
+                demand=demands.of(cell.method_name, threads, accelerator, named),
+                stages=stages_of(cell),
+                token=uuid.uuid4().hex,
+            )
+            for row, cell in cells
+        ]
+        self._flying: dict[str, Flight] = {}
+        self._made: set[str] = set()
+        self._rows: dict[str, Row] = {}
+        self._stopped = ""
+        self.tokens = [flight.token for flight in self._waiting]
+        self._placing = Placing(self._look)
+        self._opening = Opening(
+            config=config.model_copy(
+                update={"out": config.out.absolute(), "threads": threads}
+            ).model_dump_json(by_alias=True),
+            tables=crew.tables.made_by,
+            command=world.command,
+            fingerprint=world.dataset.fingerprint,
+        )
+
+    def settle(self) -> dict[str, Row]:
+        """Waits until every cell has a row, by its configuration's hash.
+
+        Raises:
+            UserError: A worker is refused, or a whole run's settings do not fit its data.
+            RunError: The scheduler is gone.
+            KeyboardInterrupt: The command is being ended.
+        """
+        try:
+            while self._waiting or self._flying:
+                if self._crew.closing.is_set():
+                    raise KeyboardInterrupt
+                self._hand_out()
+                self._hear()
+                self._end_what_hangs()
+        except BaseException:
+            self._abandon()
+            raise
+        return self._rows
+
+    def _hand_out(self) -> None:
+        """Gives every free worker a cell, and a row to cells that none can hold."""
+        self._placing.look()
+        for flight in list(self._waiting):
+            if self._stopped:
+                self._waiting.remove(flight)
+                self._land(flight, not_run(flight.row, self._stopped))
+        for flight in [*self._waiting, *self._flying.values()]:
+            reason = self._placing.hopeless(flight)
+            if reason:
+                self._drop(flight)
+                self._land(flight, flight.failed(reason))
+        while chosen := self._placing.next(self._waiting, self._flying.values(), self._made):
+            self._submit(chosen)
+
+    def _look(self) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            fingerprint = self._world.dataset.fingerprint
+            return self._crew.workers(self._client, self._config, fingerprint)
+        except (OSError, TimeoutError) as error:
+            raise _gone(error) from None
+
+    def _submit(self, flight: Flight) -> None:
+        self._waiting.remove(flight)
+        cell, variant = flight.cell, flight.cell.variant
+        assert variant is not None  # only answers of models that were not run here have none
+        request = Request(
+            opening=self._opening,
+            task=cell.task_name,
+            seed=cell.seed,
+            method=cell.method_name,
+            settings=dict(variant.settings),
+            axes=dict(variant.axes),
+            features=variant.features,
+            config_hash=cell.config_hash,
+            topic=self._crew.topic,
+            token=flight.token,
+        )
+        flight.future = self._client.submit(
+            work,
+            request.model_dump_json(),
+            key=f"{cell.method_name}-{uuid.uuid4().hex}",
+            resources=dict(flight.demand) or None,
+        )
+        flight.worker = ""
+        self._flying[flight.token] = flight
+        flight.future.add_done_callback(functools.partial(self._done, flight.token))
+
+    def _done(self, token: str, future: Future[str]) -> None:
+        self._inbox.put({"token": token, "what": "done", "future": future})
+
+    def _hear(self) -> None:
+        """Takes what has arrived, and waits a moment where nothing has."""
+        timeout = _TICK_SECONDS
+        while True:
+            try:
+                message = self._inbox.get(timeout=timeout)
+            except queue.Empty:
+                return
+            timeout = 0.0
+            flight = self._flying.get(message["token"])
+            if flight is None:
+                continue
+            if message["what"] == "taken":
+                self._begin(flight, message["values"]["worker"])
+            elif message["what"] == "begin":
+                flight.begun, flight.open = time.monotonic(), True
+            elif message["what"] != "done":
+                self._crew.view.tell(flight.token, message)
+            elif message["future"] is flight.future:
+                self._end(flight)
+
+    def _begin(self, flight: Flight, worker: str) -> None:
+        if flight.attempts > self._crew.scale.retries:  # the scheduler has more patience than ours
+            reason = self._died(flight)
+            flight.worker = worker
+            self._drop(flight)
+            self._land(flight, flight.failed(reason))
+            return
+        flight.attempts += 1
+        flight.worker, flight.begun, flight.open = worker, time.monotonic(), False
+        title = flight.cell.title
+        if len(self._world.tasks) > 1:
+            title = f"{flight.cell.task_name}: {title}"
+        self._crew.view.begin(flight.token, title)
+        if flight.attempts > 1:
+            note = {"text": f"its worker died; attempt {flight.attempts} on {worker}"}
+            self._crew.view.tell(flight.token, {"what": "note", "values": note})
+
+    def _died(self, flight: Flight) -> str:
+        times = "once" if flight.attempts == 1 else f"{flight.attempts} times"
+        return f"its worker died {times}, the last was {flight.worker or 'not heard of'}"
+
+    def _end(self, flight: Flight) -> None:
+        """A task has ended: with an answer, or because its workers died."""
+        from distributed import CancelledError, KilledWorker
+
+        assert flight.future is not None
+        try:
+            answer = Answer.model_validate_json(flight.future.result())
+        except KilledWorker as error:
+            flight.attempts = max(flight.attempts, error.allowed_failures + 1)
+            del self._flying[flight.token]
+            if flight.attempts <= self._crew.scale.retries:
+                self._waiting.insert(0, flight)
+            else:
+                self._land(flight, flight.failed(self._died(flight)))
+            return
+        except (CancelledError, OSError) as error:
+            raise _gone(error) from None
+        except Exception as error:  # of the worker's own code: the others' cells go on
+            del self._flying[flight.token]
+            self._land(flight, flight.failed(explain(error)))
+            return
+        del self._flying[flight.token]
+        if answer.kind == "refused":
+            raise UserError(f"worker {flight.worker} {answer.text}")
+        if answer.kind == "wrong" or answer.row is None:
+            raise UserError(answer.text)
+        if answer.kind == "stopped":
+            self._stopped = answer.row.error
+        self._land(flight, flight.settled(answer.row), answer.said)
+
+    def _end_what_hangs(self) -> None:
+        """Gives up cells that have had their time, and ends the processes that they hang in."""
+        limit = self._crew.scale.cell_seconds
+        if limit is None:
+            return
+        for flight in list(self._flying.values()):
+            lives = flight.worker in self._placing.workers
+            allowed = limit if flight.open else max(limit, _OPENING_SECONDS)
+            if lives and time.monotonic() - flight.begun > allowed:
+                self._drop(flight)
+                reason = f"not done after {duration(limit)} (--cell-seconds): given up"
+                self._land(flight, flight.failed(reason))
+
+    def _drop(self, flight: Flight) -> None:
+        """Takes a cell back; a worker that has it is ended, and its nanny starts another."""
+        if self._flying.pop(flight.token, None) is None:
+            self._waiting.remove(flight)
+        if flight.future is not None:
+            flight.future.cancel()
+        if flight.worker:
+            self._restart([flight.worker])
+
+    def _restart(self, workers: Sequence[str]) -> None:
+        nannies = {address for address, own in workers_of(self._client).items() if own.get("nanny")}
+        there = [address for address in workers if address in nannies]
+        if there:
+            self._client.restart_workers(there, timeout=60, raise_for_error=False)
+
+    def _land(self, flight: Flight, row: Row, said: str = "") -> None:
+        """A cell has its row."""
+        self._made |= flight.stages
+        self._rows[flight.cell.config_hash] = row
+        self._crew.view.finish(flight.token, said or (f"failed: {row.error}" if row.error else ""))
+
+    def _abandon(self) -> None:
+        """Leaves nothing of this run on workers that stay."""
+        flying, self._flying = list(self._flying.values()), {}
+        try:
+            self._client.cancel([own.future for own in flying if own.future is not None])
+            if self._crew.scale.scheduler is not None:
+                self._restart([own.worker for own in flying if own.worker])
+        except (OSError, TimeoutError, RuntimeError):
+            return  # the cluster is gone, and with it what ran there
+
+
+def _gone(error: BaseException) -> RunError:
+    return RunError(f"the scheduler is gone ({explain(error)}): finished cells are kept")
