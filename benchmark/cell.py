@@ -8,7 +8,8 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,15 @@ from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
 from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
-from benchmark.failures import explain
+from benchmark.errors import RunError
+from benchmark.failures import explain, out_of_memory
 from benchmark.folders import in_place
 from benchmark.plan import Cell, Task, World
 from benchmark.progress import RunProgress
-from benchmark.protocols import Checked, FitContext, Saveable, Shared
+from benchmark.protocols import Checked, FitContext, Method, Saveable, Shared
 from benchmark.recording import make_record, write_cell
+from benchmark.smaller_batches import Heard, Smaller, halved, release_memory
+from benchmark.types import FitReport, Progress
 
 
 def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunRecord | None:
@@ -34,24 +38,12 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     Returns:
         Its record; None in a process that only helps.
     """
+    world.check_data()
     host.reset_peak_memory()
-    seed_everything(cell.seed, world.threads)
-    method, task = cell.method(), cell.task()
-    # Building may draw random numbers or not, depending on what was imported before.
-    seed_everything(cell.seed, world.threads)
-    unfinished = unfinished_folder(cell)
-    clock = _Clock(unfinished)
-    context = replace(make_context(cell, world, task, progress), checkpoints=unfinished)
-    train = cell.trained_on
-    if isinstance(method, Checked):
-        method.check(train, context)
-        seed_everything(cell.seed, world.threads)
-    with clock:
-        if cell.encoder is not None:
-            built = cell.encoder.build(*context.for_sharing(train))
-            context = replace(context, encoder=built)
-            seed_everything(cell.seed, world.threads)  # what the cache had drew nothing
-        report = method.fit(train, context)
+    task = cell.task()
+    clock = _Clock(unfinished_folder(cell))
+    fitted = fit_in_memory(cell, world, task, progress, clock)
+    method, report = fitted.method, fitted.report
     evaluation = task.evaluate(
         method, cell.split, world.dataset, world.seen, world.part, progress, cell.method_name
     )
@@ -62,6 +54,8 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
         # What another process took to make a stage stands in that stage's own seconds.
         fitting = clock.seconds - sum(stage.waited_seconds for stage in report.stages)
         record = make_record(cell, world, task, method, report, fitting, evaluation, peak, cost)
+        record = record.model_copy(update={"budget": {**record.budget, **fitted.budget}})
+        world.check_data()
         with in_place(cell.folder) as folder:
             write_cell(folder, record, evaluation)
             if world.keep_models and isinstance(method, Saveable):
@@ -71,6 +65,90 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
         return record
 
     return ranks.by_first(finish)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method.
+
+    Attributes:
+        method: It.
+        report: What fitting it took.
+        budget: What a record's budget has to say beside.
+    """
+
+    method: Any
+    report: FitReport
+    budget: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fit_in_memory(
+    cell: Cell, world: World, task: Task, progress: RunProgress, clock: _Clock
+) -> Fitted:
+    """Fits a cell, and where memory does not suffice once more with half the batch.
+
+    Raises:
+        RunError: Nor does it suffice for that.
+    """
+    folder, heard = unfinished_folder(cell), Heard(progress)
+    smaller = Smaller.read(folder, cell)
+    if not smaller.changes:
+        try:
+            return Fitted(*fit_cell(cell, world, task, heard, clock, folder))
+        except Exception as error:
+            smaller = Smaller({}) if not out_of_memory(error) else halved(cell, heard)
+            if not smaller.changes:
+                raise
+        # Here, no longer inside: the error holds on to what was in memory when it was raised.
+        smaller.write(folder)
+        release_memory()
+    where = f"in stage {heard.last}" if heard.last else "when it was run before"
+    progress.note(f"out of memory {where}; tries {smaller.told} once")
+    try:
+        method, report = fit_cell(smaller.applied(cell), world, task, heard, clock, folder)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        discard_unfinished(cell)  # the next call begins with what it is asked for
+        raise RunError(f"out of memory, with {smaller.told} too; set still less") from error
+    note = f"out of memory at first; fitted with {smaller.told} so that a step learns from as much"
+    return Fitted(method, replace(report, notes=(*report.notes, note)), smaller.budget)
+
+
+def fit_cell(
+    cell: Cell,
+    world: World,
+    task: Task,
+    heard: Heard,
+    clock: AbstractContextManager[Any],
+    checkpoints: Path | None,
+) -> tuple[Method, FitReport]:
+    """Builds a cell's method and what stands in its encoder slot, and fits it.
+
+    Args:
+        cell: What to fit.
+        world: What it shares with the other cells.
+        task: Validates.
+        heard: Is told how far it is.
+        clock: Is open while it fits.
+        checkpoints: See `FitContext`.
+    """
+    seed_everything(cell.seed, world.threads)
+    method, train = cell.method(), cell.trained_on
+    # Building may draw random numbers or not, depending on what was imported before.
+    seed_everything(cell.seed, world.threads)
+    context = replace(make_context(cell, world, task, heard), checkpoints=checkpoints)
+    if isinstance(method, Checked):
+        method.check(train, context)
+        seed_everything(cell.seed, world.threads)
+    with clock:
+        if cell.encoder is not None:
+            heard.in_slot = True
+            built = cell.encoder.build(*context.for_sharing(train))
+            heard.in_slot = False
+            context = replace(context, encoder=built)
+            seed_everything(cell.seed, world.threads)  # what the cache had drew nothing
+        return method, method.fit(train, context)
 
 
 def _measured(cell: Cell, world: World, task: Task, method: object, progress: RunProgress) -> Cost:
@@ -130,7 +208,7 @@ class _Clock:
             self._file.write_text(str(self.seconds))
 
 
-def make_context(cell: Cell, world: World, task: Task, progress: RunProgress) -> FitContext:
+def make_context(cell: Cell, world: World, task: Task, progress: Progress) -> FitContext:
     """What the method of a cell gets beside the data."""
     shared = _shared(world.shared, world) if world.shared is not None and cell.shares else None
     several = cell.serves_all

@@ -89,6 +89,7 @@ def run(
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
     ask: options.Ask = None,
+    dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
     """Train and evaluate methods on a task.
@@ -124,7 +125,7 @@ def run(
     }
     scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return run_command(config, given, tables, command, scale)
+    return run_command(config, given, tables, command, scale, dry_run)
 
 
 @app.command()
@@ -167,6 +168,7 @@ def ablate(
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
     ask: options.Ask = None,
+    dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
     """Vary one part of a method, or two, and compare with the default.
@@ -200,7 +202,7 @@ def ablate(
     }
     scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return ablate_command(axis or [], values or [], given, tables, command, scale)
+    return ablate_command(axis or [], values or [], given, tables, command, scale, dry_run)
 
 
 app.command()(sweep)

@@ -88,6 +88,8 @@ class MethodEntry(Entry):
         length: The setting that says how long a history it reads, dotted; "" = none, or that of
             its encoder where it takes one.
         studied: Whether the study is about it: it is what baselines are compared with.
+        in_stages: Whether it trains by `userllm.training.run_stage` alone, so that a dry run can
+            rehearse it.
     """
 
     settings: str = ""
@@ -106,6 +108,7 @@ class MethodEntry(Entry):
     outline: str = ""
     length: str = ""
     studied: bool = False
+    in_stages: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,4 +121,12 @@ Ask = Annotated[
         "where workers name them).",
     ),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="List the cells with estimated FLOPs and time, and what is done; train and write "
+        "nothing.",
+    ),
+]
 Json = Annotated[bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")]

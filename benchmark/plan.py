@@ -14,6 +14,7 @@ from benchmark.asking import Asking
 from benchmark.cost.config import CostSettings
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
+from benchmark.data.store.seal import Seal
 from benchmark.encoder_slot import ChosenEncoder
 from benchmark.goals import Goal
 from benchmark.protocols import Method, TrainingData
@@ -97,6 +98,7 @@ class World:
         keep_models: Whether fitted models stay beside their records.
         cost: What is measured of an answer's cost.
         several: How training is spread, see `ranks.Spread.facts`; nothing on one device.
+        seal: Tells whether the data set is still what was opened; None where it cannot change.
     """
 
     dataset: Dataset
@@ -122,6 +124,16 @@ class World:
     multi_task: bool = False
     cost: CostSettings = field(default_factory=CostSettings)
     several: Mapping[str, Any] = field(default_factory=dict)
+    seal: Seal | None = None
+
+    def check_data(self) -> None:
+        """Looks whether the data are still what this says of them.
+
+        Raises:
+            DataChangedError: They are not.
+        """
+        if self.seal is not None:
+            self.seal.check()
 
 
 @dataclass(frozen=True)
@@ -130,7 +142,8 @@ class Cell:
 
     Attributes:
         task: Builds the task.
-        method: Builds the method; imports it, which may take seconds.
+        method: Builds the method, from its settings or from others that are given; imports it,
+            which may take seconds.
         task_name: Name of the task.
         method_name: Name of the method.
         method_settings: What the method is built from.
@@ -155,7 +168,7 @@ class Cell:
     """
 
     task: Callable[[], Task]
-    method: Callable[[], Method]
+    method: Callable[..., Method]
     task_name: str
     method_name: str
     task_settings: BaseModel

@@ -14,6 +14,7 @@ from benchmark.cost.config import SECTION, CostSettings
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split, shared_split
 from benchmark.data.opening import load_dataset
+from benchmark.data.store.seal import Seal
 from benchmark.encoder_slot import choose_encoder, missing_encoder
 from benchmark.entries import MethodEntry
 from benchmark.errors import UserError
@@ -44,7 +45,9 @@ def open_world(
         UserError: The data set or the accelerator is not available here, or no task suits it.
     """
     accelerator = host.choose_accelerator(config.accelerator)
-    dataset = load_dataset(config.dataset, tables.dataset(config.dataset))
+    entry = tables.dataset(config.dataset)
+    dataset = load_dataset(config.dataset, entry)
+    seal = None if entry.embedded else Seal(dataset)
     tasks = {name: build_task(name, tables, layers) for name in config.task}
     divide = chosen_split(config.split, tables, layers)
     splits: dict[str, Split] = {}
@@ -93,6 +96,7 @@ def open_world(
         multi_task=config.multi_task,
         cost=cast("CostSettings", layers.resolve(tables, SECTION)),
         several=spread_of(config).facts(),
+        seal=seal,
     )
 
 
@@ -249,7 +253,7 @@ def make_cell(
     name = f"{config.dataset}-{task}-{method}-s{seed}-{config_hash[:8]}".replace("/", "-")
     return Cell(
         task=lambda: build(task_type, task_settings),
-        method=lambda: build(method_entry.load(), method_settings),
+        method=lambda settings=method_settings: build(method_entry.load(), settings),
         task_name=task,
         method_name=method,
         task_settings=task_settings,

@@ -19,6 +19,7 @@ from benchmark.example_files import compact, read_stored, write_examples
 from benchmark.folders import in_place
 from benchmark.results import (
     RECORD,
+    NewerRecordError,
     RunRecord,
     asked,
     find_records,
@@ -159,6 +160,8 @@ def _refuse_another(record: RunRecord, folder: Path) -> None:
         return
     try:
         other = read_record(there)
+    except NewerRecordError:
+        raise
     except UserError:
         return  # a broken record is in nobody's way
     unlike = differing(record, other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import os
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from benchmark.plan import Cell, Task, World
 from benchmark.settings import flatten
 from benchmark.tasks.evaluation import Evaluation
 from benchmark.types import FitReport, StageReport
+from benchmark.wall_clock import CLOCK
 
 _BUDGET_FIELDS = ("epochs", "steps", "targets", "seconds")
 
@@ -130,7 +130,7 @@ def make_record(
         python=host.python_version(),
         versions=host.package_versions(),
         git=host.source_state(),
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created=CLOCK.now(),
         command=world.command,
         tuned=None if cell.tuned is None else dict(cell.tuned),
     )

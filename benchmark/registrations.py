@@ -130,6 +130,7 @@ def _baseline(name: str) -> None:
             in_default=True,
             uses_llm=name == "text_prompt",
             shares=name != "popularity",
+            in_stages=name != "popularity",
             says_items=name == "text_prompt",
             outline="baselines.prompt_outline:outline" if name == "text_prompt" else "",
             length=_LENGTHS.get(name, ""),
@@ -150,6 +151,7 @@ METHODS.add(
         llm_setting="item_text",
         shares=True,
         length=_HISTORY,
+        in_stages=True,
     ),
 )
 _baseline("bert4rec")
@@ -177,6 +179,7 @@ METHODS.add(
         baseline_for=(LABELS, WRITER),
         uses_llm=True,
         shares=True,
+        in_stages=True,
     ),
 )
 METHODS.add(
@@ -193,6 +196,7 @@ METHODS.add(
         says_items=True,
         outline="baselines.prompt_outline:outline",
         length=_LENGTHS["text_prompt"],
+        in_stages=True,
     ),
 )
 for _name, _attribute, _summary in (
@@ -234,6 +238,7 @@ METHODS.add(
         multi_task=True,
         outline="userllm.outline:outline",
         studied=True,
+        in_stages=True,
     ),
 )
 _VARIANTS: dict[str, tuple[str, Mapping[str, object]]] = {
@@ -266,6 +271,7 @@ for _name, (_summary, _overrides) in _VARIANTS.items():
             shares=True,
             says_items=_overrides.get("loss") != "item_head",
             outline="userllm.outline:outline",
+            in_stages=True,
         ),
     )
 
@@ -320,5 +326,6 @@ for _name, _reason in _recbole_models().items():
             requires=("recbole",),
             install=INSTALL_RECBOLE,
             unavailable=_reason,
+            in_stages=True,
         ),
     )

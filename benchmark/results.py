@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchmark.cost.facts import Cost
 from benchmark.errors import UserError
@@ -25,6 +25,10 @@ _LABEL = 48
 """Most characters of what a figure or table calls a variant by."""
 MODEL = "model"
 """Folder of the fitted model, beside the record, where it was kept."""
+
+
+class NewerRecordError(UserError):
+    """A record that only a newer version can read; nobody overwrites it unasked."""
 
 
 class _Part(BaseModel):
@@ -123,7 +127,7 @@ class RunRecord(_Part):
     `benchmark.tuning.applied.tuned_of`.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = Field(SCHEMA_VERSION, strict=True)
     config_hash: str
     dataset: DatasetFacts
     task: Component
@@ -218,7 +222,7 @@ def read_record(path: Path) -> RunRecord:
     """Reads one record.
 
     Raises:
-        UserError: It is broken, or written by a newer version.
+        UserError: It is broken, or, as `NewerRecordError`, written by a newer version.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -227,7 +231,7 @@ def read_record(path: Path) -> RunRecord:
             json.dumps(values, ensure_ascii=False).encode()
         version = values["schema_version"]
         if isinstance(version, int) and version > SCHEMA_VERSION:
-            raise UserError(
+            raise NewerRecordError(
                 f"{path} was written by a newer version (record schema {version}; this version "
                 f"reads up to {SCHEMA_VERSION}): update userllm-bench"
             )

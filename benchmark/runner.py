@@ -13,6 +13,7 @@ from typing import Protocol
 from benchmark import config as configs
 from benchmark import identity, ranks, results
 from benchmark.cell import discard_unfinished, run_cell
+from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
 from benchmark.errors import RunError, UserError
 from benchmark.failures import disk_is_full, explain
@@ -25,6 +26,10 @@ from benchmark.results import Row
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
+
+
+class KeptError(RunError):
+    """What is there is not to be overwritten; the message says how it could be."""
 
 
 class StopError(Exception):
@@ -107,17 +112,7 @@ def run(
         UserError: Wrong input; nothing has run.
         KeyboardInterrupt: Interrupted; finished cells are on disk.
     """
-    if variants is None:
-        variants = [Variant(name) for name in configs.chosen_methods(config, tables)]
-    layers = configs.read_layers(config, tables, {s for own in variants for s in own.sections})
-    llm_facts = identity.llm_identity(config.llm)
-    # All settings are checked before anything is loaded, so that a typo costs no time.
-    for name in (config.split, *config.task, *configs.chosen_methods(config, tables)):
-        if name not in tables.methods or not why_unavailable(tables.methods[name]):
-            layers.resolve(tables, name)
-            encoder = None if name not in tables.methods else layers.encoder(tables, name)
-            if encoder is not None:
-                layers.resolve(tables, encoder)
+    variants, layers, llm_facts = checked(config, tables, variants)
     check_writable(config.out)
     joined(config)
     if not ranks.first():
@@ -139,6 +134,29 @@ def run(
         row if cell is None else settled[cell.config_hash].model_copy(update={"axes": row.axes})
         for row, cell in planned
     ]
+
+
+def checked(
+    config: configs.RunConfig, tables: Tables, variants: Sequence[Variant] | None
+) -> tuple[Sequence[Variant], configs.Layers, dict[str, str] | None]:
+    """The variants of a run, their settings and its language model, see `identity.llm_identity`.
+
+    All is checked before anything is loaded.
+
+    Raises:
+        UserError: Wrong input, so that a typo costs no time.
+    """
+    if variants is None:
+        variants = [Variant(name) for name in configs.chosen_methods(config, tables)]
+    layers = configs.read_layers(config, tables, {s for own in variants for s in own.sections})
+    llm_facts = identity.llm_identity(config.llm)
+    for name in (config.split, *config.task, *configs.chosen_methods(config, tables)):
+        if name not in tables.methods or not why_unavailable(tables.methods[name]):
+            layers.resolve(tables, name)
+            encoder = None if name not in tables.methods else layers.encoder(tables, name)
+            if encoder is not None:
+                layers.resolve(tables, encoder)
+    return variants, layers, llm_facts
 
 
 def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bool) -> Row:
@@ -175,7 +193,10 @@ def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: boo
                 "the same command goes on from there"
             ) from error
         progress.finish(f"failed: {reason}")
-        log = _write_log(cell) if ranks.first() else None
+        if isinstance(error, DataChangedError):
+            raise StopError(reason) from None
+        kept = isinstance(error, KeptError) or not ranks.first()
+        log = None if kept else _write_log(cell)
         if disk_is_full(error):
             raise StopError(reason) from None
         return row.model_copy(update={"error": reason, "log": log})
@@ -193,7 +214,7 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
 
 def _found(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
     """The record of a cell that need not run; what it began is forgotten where it begins anew."""
-    finished = None if force else finished_record(cell, progress)
+    finished = finished_record(cell, progress, force)
     if force or finished is not None:
         discard_unfinished(cell)
     return finished
@@ -204,12 +225,30 @@ def row_of(record: results.RunRecord, cell: Cell) -> Row:
     return results.row_of(record, cell.record).model_copy(update={"axes": dict(cell.axes)})
 
 
-def finished_record(cell: Cell, progress: RunProgress) -> results.RunRecord | None:
-    """The record of a cell that has run before; None where there is none that can be read."""
+def to_run(cell: Cell, progress: RunProgress, force: bool) -> bool:
+    """Whether a cell has to run: not where its record can be read, or is kept all the same."""
+    try:
+        return finished_record(cell, progress, force) is None
+    except KeptError:
+        return False
+
+
+def finished_record(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
+    """The record of a cell that has run before; None where the cell is to run.
+
+    Raises:
+        KeptError: It is of a newer version, and is not to be overwritten.
+    """
     if not cell.record.exists():
         return None
     try:
-        return results.read_record(cell.record)
+        record = results.read_record(cell.record)
+        return None if force else record
+    except results.NewerRecordError as error:
+        if not force:
+            raise KeptError(f"{error}, or overwrite it with --force") from None
+        progress.note(f"overwritten: {error}")
+        return None
     except UserError as error:
         progress.note(f"runs again: {error}")
         return None

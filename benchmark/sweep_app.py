@@ -73,6 +73,7 @@ def sweep(
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
     ask: options.Ask = None,
+    dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
     """Vary the length of histories, or any number, and see what it does to quality and cost.
@@ -108,4 +109,4 @@ def sweep(
     asked = Shapes(cost_only, llm_config, tokenizer)
     scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
     tables, command = context.obj
-    return sweep_command(axis or [], values or [], given, asked, tables, command, scale)
+    return sweep_command(axis or [], values or [], given, asked, tables, command, scale, dry_run)

@@ -21,6 +21,7 @@ import benchmark
 from benchmark import ranks
 from benchmark.errors import RunError
 from benchmark.types import CurvePoint, StageReport
+from userllm.rehearsal import open_rehearsal
 
 _REPORT = "stage.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "lightning")
@@ -59,6 +60,12 @@ def cached_stage(
         build: Writes the stage's files into a folder and returns its report.
     """
     place = cache / key
+    rehearsal = open_rehearsal()
+    if rehearsal is not None:
+        if _read(place) is not None:
+            rehearsal.found.append(cache != rehearsal.scratch)
+        elif cache != rehearsal.scratch:
+            return cached_stage(rehearsal.scratch, key, build)
     found = _found(place)
     if found is not None:
         return place, replace(found, reused=True)

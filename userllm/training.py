@@ -24,6 +24,7 @@ from userllm.config import OptimizerSettings
 from userllm.dividing import Divider, parts_of
 from userllm.engines import make_trainer
 from userllm.module import TrainingModule
+from userllm.rehearsal import open_rehearsal
 from userllm.resume import FORMAT, CheckpointFile, moving_weights
 from userllm.sharding import is_sharded
 from userllm.watch import Watch, train_mode
@@ -74,7 +75,8 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     """Trains a learner (see `userllm.module.Learner`) and leaves it at its best look.
 
     Without looks it is left as it is after the last step. A stage that goes on from a checkpoint
-    gives the same losses, looks and weights as one that was never interrupted.
+    gives the same losses, looks and weights as one that was never interrupted. Inside of
+    `userllm.rehearsal.rehearsing` nothing is trained.
 
     The learner is moved to the stage's device and stays there: looks, and whatever is asked of it
     later, find it in one place.
@@ -91,6 +93,11 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     if stage.checkpoint is not None:
         file = CheckpointFile(stage.checkpoint, _owner(learner, stage), progress)
         saved = file.load()
+    rehearsal = open_rehearsal()
+    if rehearsal is not None:
+        begun = 0 if saved is None else int(saved["standing"]["step"])
+        half = precision(stage.optimizer, stage.accelerator) == "bf16-mixed"
+        return rehearsal.of(learner, stage, device, begun, half)
     watch = Watch(learner, stage, progress, file, saved)
     if ranks.agreed(watch.at.step) != watch.at.step:
         raise RunError(

@@ -32,6 +32,7 @@ def ablate_command(
     tables: Tables | None,
     arguments: Sequence[str],
     scale: Scale,
+    dry_run: bool = False,
 ) -> int:
     """Runs what is missing of a grid, prints a table with differences and draws a figure.
 
@@ -42,6 +43,7 @@ def ablate_command(
         tables: What can be named; the project's own where None.
         arguments: The command line, for the record.
         scale: Who runs the cells.
+        dry_run: Whether to say what that would take, and run nothing.
 
     Returns:
         1 where a cell failed, else 0.
@@ -52,13 +54,17 @@ def ablate_command(
     config = read_config(None, {**DEFAULTS, **given, "methods": grid.methods}, tables)
     grid.check(config.assignments, config.llm)
     read_layers(config, tables, grid.sections)  # before the imports below, which take seconds
+    if dry_run:
+        from benchmark.commands.dry_run import dry_run_command
+
+        return dry_run_command(config, tables, grid.variants)
+    config = scale.over(config)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
     from benchmark.runner import run
     from benchmark.scaleout.hands import at_work
 
-    config = scale.over(config)
     command = shlex.join(["userllm-bench", *arguments])
     with at_work(scale, tables) as hands:
         rows = run(config, tables, hands.progress, command, grid.variants, hands.settling)

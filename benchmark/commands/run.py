@@ -26,8 +26,9 @@ def run_command(
     tables: Tables | None,
     arguments: Sequence[str],
     scale: Scale,
+    dry_run: bool = False,
 ) -> int:
-    """Runs all cells, prints rows and draws figures.
+    """Runs all cells, prints rows and draws figures; in a dry run it says what that would take.
 
     Returns:
         1 where a cell failed, else 0.
@@ -35,14 +36,18 @@ def run_command(
     tables = tables or default_tables()
     config = read_config(file, options, tables)
     layers = read_layers(config, tables)  # before the imports below, which take seconds
-    launch(config, arguments)
     for note in check_tuned(config, layers, tables):
         print(note, file=sys.stderr)
+    if dry_run:
+        from benchmark.commands.dry_run import dry_run_command
+
+        return dry_run_command(config, tables)
+    config = scale.over(config)
+    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.runner import run
     from benchmark.scaleout.hands import at_work
 
-    config = scale.over(config)
     command = shlex.join(["userllm-bench", *arguments])
     with at_work(scale, tables) as hands:
         rows = run(config, tables, hands.progress, command, settling=hands.settling)

@@ -74,6 +74,7 @@ def sweep_command(
     tables: Tables | None,
     arguments: Sequence[str],
     scale: Scale,
+    dry_run: bool = False,
 ) -> int:
     """Runs what is missing of a sweep, prints a table and draws its figures.
 
@@ -85,11 +86,14 @@ def sweep_command(
         tables: What can be named; the project's own where None.
         arguments: The command line, for the record.
         scale: Who runs the cells.
+        dry_run: Whether to say what that would take, and run nothing.
 
     Returns:
         1 where a cell failed, else 0.
     """
     shapes.check()
+    if shapes.only and dry_run:
+        raise UserError("--dry-run says what runs take, and --cost-only runs nothing: give one")
     tables = tables or default_tables()
     given = {key: value for key, value in options.items() if value is not None}
     config = read_config(None, {**DEFAULTS, **given}, tables)
@@ -108,6 +112,10 @@ def sweep_command(
 
         return count_by_shape(config, shapes, read, variants, layers, tables)
     _check_windows(config, read, layers, tables)
+    if dry_run:
+        from benchmark.commands.dry_run import dry_run_command
+
+        return dry_run_command(config, tables, variants)
     return _run(scale.over(config), read, variants, tables, arguments, scale)
 
 

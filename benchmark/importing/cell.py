@@ -27,7 +27,7 @@ from benchmark.planning import open_world
 from benchmark.protocols import Method
 from benchmark.recording import make_record, write_cell
 from benchmark.registry import load
-from benchmark.results import Row, RunRecord, read_record, row_of
+from benchmark.results import NewerRecordError, Row, RunRecord, read_record, row_of
 from benchmark.tables import Tables
 from benchmark.types import FitReport
 
@@ -90,8 +90,10 @@ def import_predictions(
     if not config.force and cell.record.exists():
         try:
             return row_of(read_record(cell.record), cell.record)
+        except NewerRecordError as error:
+            raise UserError(f"{error}, or import it again with --force") from None
         except UserError:
-            pass  # half-written, or of another version: import it again
+            pass  # half-written: import it again
     record = _judge(predictions, cell, tables, world)
     return row_of(record, cell.record)
 

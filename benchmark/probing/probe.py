@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from benchmark.progress import RunProgress
 from benchmark.protocols import FeatureReader, Muted
 from benchmark.tables import Tables
 from benchmark.tasks.evaluation import Evaluation, examples_of
+from benchmark.wall_clock import CLOCK
 
 GATE = "gate_0"
 _SAME = 1e-9
@@ -134,7 +134,7 @@ def probe(run_: Reopened, asking: Asking, tables: Tables, progress: RunProgress)
         python=host.python_version(),
         versions=host.package_versions(),
         git=host.source_state(),
-        created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        created=CLOCK.now(),
         command=asking.command,
     )
 

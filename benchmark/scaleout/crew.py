@@ -13,7 +13,7 @@ from benchmark.config import RunConfig
 from benchmark.plan import Cell, World
 from benchmark.progress import RunProgress
 from benchmark.results import Row
-from benchmark.runner import finished_record, settle
+from benchmark.runner import settle, to_run
 from benchmark.scaleout.cluster import connected
 from benchmark.scaleout.inspection import check_scheduler, check_workers, workers_of
 from benchmark.scaleout.scale import Scale
@@ -90,7 +90,7 @@ class Crew:
         settled: dict[str, Row] = {}
         left = []
         for row, cell in cells:
-            if config.force or finished_record(cell, progress) is None:
+            if to_run(cell, progress, config.force):
                 left.append((row, cell))
             else:
                 settled[cell.config_hash] = settle(row, cell, world, progress, force=False)

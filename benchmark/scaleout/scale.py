@@ -45,7 +45,16 @@ class Scale:
         return 0 if self.scheduler is not None else self.workers or 1
 
     def over(self, config: RunConfig) -> RunConfig:
-        """A run with the threads of its cells: as given, else this machine's share of a worker."""
+        """A run with the threads of its cells: as given, else this machine's share of a worker.
+
+        Raises:
+            UserError: The run is to train a cell on several devices, which workers cannot.
+        """
+        if self.asked and config.devices * config.num_nodes > 1:
+            raise UserError(
+                "--devices and --num-nodes train one cell after the other on several devices, and "
+                "workers (--workers, --scheduler, --cell-seconds) have one each: give one of the two"
+            )
         if config.threads is not None or not self.asked or self.scheduler is not None:
             return config
         share = max(1, physical_cores() // self.local_workers)

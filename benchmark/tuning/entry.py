@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 import benchmark
@@ -14,6 +13,7 @@ from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.study import Study
 from benchmark.tuning.tuned import Below
+from benchmark.wall_clock import CLOCK
 
 
 def facts_of(cell: Cell, space: Space, search: Search, world: World) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def make_entry(
         "version": benchmark.__version__,
         "git": host.source_state(),
         "host": host.describe_host(world.threads, world.accelerator),
-        "updated": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "updated": CLOCK.now(),
         "command": search.command,
         "history": [own.to_json() for own in attempts],
     }

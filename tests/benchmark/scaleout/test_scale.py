@@ -64,6 +64,14 @@ def test_workers_share_the_cores(monkeypatch):
     assert Scale(workers=2).over(config()).threads == 1
 
 
+@pytest.mark.parametrize("several", [{"devices": 2}, {"num_nodes": 2}])
+@pytest.mark.parametrize("scale", [Scale(workers=2), Scale(scheduler="tcp://a:1")])
+def test_workers_and_several_devices_exclude_each_other(scale, several):
+    with pytest.raises(UserError, match=r"--devices .*--workers"):
+        scale.over(config(**several))
+    assert Scale().over(config(**several)) == config(**several)
+
+
 def test_a_cell_asks_by_itself_only_for_what_workers_name():
     demands = Demands.read(["memory=16e9", "user_llm.memory=40e9", "user_llm.GPU=2", "sasrec.x=0"])
     assert demands.of("sasrec", 4, "cpu", []) == {"memory": 16e9}
