@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 PIP    := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench test lint fuzz perf readme-results clean
+.PHONY: help setup bench test lint fuzz perf torture readme-results clean
 
 help:
 	@echo "make setup   create $(VENV) and install the pinned packages"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint    run ruff, mypy and import-linter"
 	@echo "make fuzz    give everything that reads files 100,000 nearly valid inputs"
 	@echo "make perf    run the performance comparisons"
+	@echo "make torture kill a run 200 times and compare what comes out; fill its disk"
 	@echo "make readme-results   write the tables and figures of README and docs from results/reference"
 	@echo "make clean   remove $(VENV), caches and build output (results stay)"
 
@@ -50,6 +51,11 @@ fuzz: setup
 
 perf: setup
 	$(BIN)/python -m benchmark.perf
+
+# Options of the campaign, for example TORTURE='--kills 50 -- --workers 2'.
+torture: setup
+	$(BIN)/python -m tests.torture $(TORTURE)
+	$(BIN)/python -m tests.torture.full_disk
 
 readme-results: setup
 	$(BIN)/python -m benchmark.readme_results README.md docs/results.md

@@ -52,7 +52,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     def finish() -> results.RunRecord:
         cost = _measured(cell, world, task, method, progress)
         # What another process took to make a stage stands in that stage's own seconds.
-        fitting = clock.seconds - sum(stage.waited_seconds for stage in report.stages)
+        fitting = clock.at_least(report) - sum(stage.waited_seconds for stage in report.stages)
         record = make_record(cell, world, task, method, report, fitting, evaluation, peak, cost)
         record = record.model_copy(update={"budget": {**record.budget, **fitted.budget}})
         world.check_data()
@@ -194,6 +194,7 @@ class _Clock:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "seconds"
         self.seconds = 0.0
+        self._goes_on = folder.exists()
         with contextlib.suppress(OSError, ValueError):
             self.seconds = float(self._file.read_text())
 
@@ -206,6 +207,11 @@ class _Clock:
             return
         with contextlib.suppress(OSError):  # no folder: nothing to go on from
             self._file.write_text(str(self.seconds))
+
+    def at_least(self, report: FitReport) -> float:
+        """The seconds; where a call before was killed, what its checkpoints know of training."""
+        own = sum(stage.seconds for stage in report.stages if not stage.reused)
+        return max(self.seconds, own) if self._goes_on else self.seconds
 
 
 def make_context(cell: Cell, world: World, task: Task, progress: Progress) -> FitContext:

@@ -17,6 +17,7 @@ from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.records_app import import_, publish, verify
 from benchmark.report_app import report
+from benchmark.stopping import say_stopped, stoppable, was_stopped
 from benchmark.sweep_app import sweep
 from benchmark.terminal import harmless_output
 from benchmark.tune_app import tune
@@ -337,13 +338,21 @@ def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -
         tables: What can be named; the project's own where None.
 
     Returns:
-        Exit code: 0 well, 1 something failed, 2 wrong input, 130 interrupted.
+        Exit code: 0 well, 1 something failed, 2 wrong input, 130 interrupted, 143 terminated.
     """
-    with harmless_output():
-        return _main(list(sys.argv[1:] if arguments is None else arguments), tables)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with harmless_output(), stoppable():
+        try:
+            return _run(given, tables)
+        except (KeyboardInterrupt, typer.Abort):
+            return say_stopped()
+        except Exception:
+            if not was_stopped():
+                raise
+            return say_stopped()
 
 
-def _main(given: list[str], tables: Tables | None) -> int:
+def _run(given: list[str], tables: Tables | None) -> int:
     # typer's and click's own errors share this base, whichever of the two is installed.
     usage = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
     try:
@@ -358,9 +367,6 @@ def _main(given: list[str], tables: Tables | None) -> int:
         return _fail(str(error), 2)
     except RunError as error:
         return _fail(str(error), 1)
-    except (KeyboardInterrupt, typer.Abort):
-        text = "interrupted; finished cells are kept, the same command goes on from there"
-        return _fail(text, INTERRUPTED)
     except typer.Exit as leave:
         return leave.exit_code
     except BrokenPipeError:

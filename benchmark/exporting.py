@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -12,6 +11,7 @@ import polars as pl
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.store.parquet import readable, text_column
+from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.importing.judge import Asked, Judge
@@ -138,9 +138,5 @@ def event_columns(log: EventLog, places: np.ndarray, dataset: Dataset) -> dict[s
 
 
 def _write(frame: pl.DataFrame, path: Path, metadata: Mapping[str, str]) -> None:
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        frame.write_parquet(beside, compression="zstd", metadata=dict(metadata))
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with alone_in(path.parent), whole_file(path) as fresh:
+        frame.write_parquet(fresh, compression="zstd", metadata=dict(metadata))

@@ -13,10 +13,11 @@ from typing import Any
 
 import polars as pl
 
+from benchmark.durable import alone_in
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import differing
 from benchmark.example_files import compact, read_stored, write_examples
-from benchmark.folders import in_place
+from benchmark.folders import in_place, recover
 from benchmark.results import (
     RECORD,
     NewerRecordError,
@@ -96,7 +97,8 @@ def publish(
                     "it is about data of your own, and hashes of users protect nobody whose id can "
                     "be guessed: --allow-own publishes it all the same"
                 )
-            _publish(path, record, folder, tables)
+            with alone_in(folder.parent):
+                _publish(path, record, folder, tables)
             yield Published(path, folder)
         except UserError as reason:
             yield Published(path, folder, str(reason))
@@ -135,6 +137,7 @@ def _publish(path: Path, record: RunRecord, folder: Path, tables: Tables) -> Non
     local = next(_local_paths(record), "")
     if local:
         raise UserError(f"it names the absolute path {local!r}: run again with a relative one")
+    recover(folder)
     _refuse_another(record, folder)
     verdict = check(path, tables)
     if verdict.status != OK:

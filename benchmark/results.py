@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -254,13 +255,19 @@ def find_records(paths: Sequence[Path]) -> Iterator[Path]:
             path.stat()
         except (OSError, ValueError):
             raise UserError(f"there is no folder {str(path)!r}") from None
-        found = [path] if path.is_file() else sorted(path.rglob(RECORD))
-        for record in found:
-            # Hidden folders hold what is being written or replaced at this moment.
-            hidden = any(part.startswith(".") for part in record.relative_to(path).parts)
-            if not hidden and record.resolve() not in seen:
+        for record in [path] if path.is_file() else sorted(_records_below(path)):
+            if record.resolve() not in seen:
                 seen.add(record.resolve())
                 yield record
+
+
+def _records_below(folder: Path) -> Iterator[Path]:
+    # Not by `rglob`, which fails where a folder goes away while it looks.
+    for parent, folders, files in os.walk(folder):
+        # Hidden folders hold what is being written or replaced at this moment.
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if RECORD in files:
+            yield Path(parent) / RECORD
 
 
 def load_records(paths: Sequence[Path]) -> list[Row]:

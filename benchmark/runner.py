@@ -16,13 +16,16 @@ from benchmark.cell import discard_unfinished, run_cell
 from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
 from benchmark.errors import RunError, UserError
+from benchmark.example_files import read_stored
 from benchmark.failures import disk_is_full, explain
+from benchmark.folders import recover
 from benchmark.launching import joined
 from benchmark.locking import locked
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world, planned_cells
 from benchmark.progress import PlainProgress, RunProgress
 from benchmark.results import Row
+from benchmark.stopping import was_stopped
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
@@ -161,6 +164,8 @@ def checked(
 
 def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bool) -> Row:
     """The row of one cell: read where it is finished, run where it is not."""
+    if was_stopped():  # and a library said nothing of it
+        raise KeyboardInterrupt
     progress.begin(cell.title)
     try:
         waiting = "another call is at this cell; waiting for it"
@@ -179,6 +184,8 @@ def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: boo
     except KeyboardInterrupt:
         raise
     except BaseException as error:
+        if was_stopped():  # and a library made something else of it
+            raise KeyboardInterrupt from None
         if isinstance(error, UserError) and not cell.axes:
             raise  # of a whole run that is the user's error; of one value of an axis, its row's
         if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
@@ -214,6 +221,7 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
 
 def _found(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
     """The record of a cell that need not run; what it began is forgotten where it begins anew."""
+    recover(cell.folder)
     finished = finished_record(cell, progress, force)
     if force or finished is not None:
         discard_unfinished(cell)
@@ -243,6 +251,8 @@ def finished_record(cell: Cell, progress: RunProgress, force: bool) -> results.R
         return None
     try:
         record = results.read_record(cell.record)
+        if cell.record.with_name(results.EXAMPLES).exists():  # who deleted them wanted the room
+            read_stored(cell.record)
         return None if force else record
     except results.NewerRecordError as error:
         if not force:

@@ -19,11 +19,12 @@ from filelock import FileLock
 
 import benchmark
 from benchmark import ranks
+from benchmark.durable import sync_tree
 from benchmark.errors import RunError
 from benchmark.types import CurvePoint, StageReport
 from userllm.rehearsal import open_rehearsal
 
-_REPORT = "stage.json"
+_REPORT, _SUMS = "stage.json", "checksums.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "lightning")
 
 
@@ -51,8 +52,8 @@ def cached_stage(
     """Returns a finished stage's folder and report; builds it where there is none.
 
     The folder appears whole or not at all: it is written beside its place and renamed. Of several
-    processes that need the same stage one builds it and the others wait; a process that dies lets
-    go of its lock.
+    processes that need it one builds it and the others wait; where that one dies, the next does.
+    A stage whose files are not as they were written is built again.
 
     Args:
         cache: Folder of all stages.
@@ -105,6 +106,9 @@ def _built(place: Path, build: Callable[[Path], StageReport]) -> StageReport:
 
     Of several processes that build it together, one keeps what came out.
     """
+    if ranks.first():
+        for left_over in place.parent.glob(f".{place.name}-*"):
+            shutil.rmtree(left_over, ignore_errors=True)
     beside = place.parent if ranks.first() else None
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=beside))
     try:
@@ -116,13 +120,34 @@ def _built(place: Path, build: Callable[[Path], StageReport]) -> StageReport:
 
 
 def _put_in_place(work: Path, place: Path, report: StageReport) -> None:
+    (work / _SUMS).write_text(json.dumps(_sums(work)))
     (work / _REPORT).write_text(json.dumps(asdict(report)))
+    sync_tree(work)
     shutil.rmtree(place, ignore_errors=True)  # broken, or it would have been read
     work.rename(place)
 
 
+def _sums(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder."""
+    sums = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name not in (_SUMS, _REPORT):
+            digest = hashlib.sha256()
+            with path.open("rb") as file:
+                while piece := file.read(2**20):
+                    digest.update(piece)
+            sums[name] = digest.hexdigest()
+    return sums
+
+
 def _read(place: Path) -> StageReport | None:
+    """The report of a stage that is there; None where it is not, or not as it was written."""
     try:
+        sums = place / _SUMS
+        # Older versions kept none.
+        if sums.exists() and json.loads(sums.read_text()) != _sums(place):
+            return None
         fields: Mapping[str, Any] = json.loads((place / _REPORT).read_text())
         curve = tuple(CurvePoint(**point) for point in fields["curve"])
         return StageReport(**{**fields, "curve": curve})

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.durable import whole_file
 from benchmark.types import CurvePoint, Progress
 from userllm.sharding import divided_like
 
@@ -83,6 +83,7 @@ class CheckpointFile:
         if not self.path.exists():
             return None
         try:
+            _check_sums(self.path)
             contents = torch.load(self.path, map_location="cpu", weights_only=True)
             own = contents["owner"] == self.owner
         except Exception as error:  # A damaged file may fail in any way.
@@ -96,20 +97,24 @@ class CheckpointFile:
     def save(self, contents: Mapping[str, Any]) -> None:
         """Puts a checkpoint in place of the one before; where that fails, training matters more."""
         began = time.perf_counter()
-        fresh = self.path.with_name(f".{self.path.name}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"owner": self.owner, **contents}, fresh)
-            os.replace(fresh, self.path)
+            # By a file of ours: of one that torch opens a full disk is not told as what it is.
+            with whole_file(self.path) as fresh, fresh.open("wb") as file:
+                torch.save({"owner": self.owner, **contents}, file)
         except (OSError, RuntimeError) as error:  # torch.save tells of a full disk by the latter
             if not self._failed:
                 reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
                 self.progress.note(f"goes on without saving to {self.path}: {reason}")
             self._failed = True
-        finally:
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
         self.save_seconds = time.perf_counter() - began
+
+
+def _check_sums(path: Path) -> None:
+    """Raises where a file is not what was written: torch keeps checksums and does not look."""
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise ValueError(f"{broken} has another checksum")
 
 
 def moving_weights(learner: nn.Module) -> dict[str, Tensor]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from benchmark.durable import whole_file
 from benchmark.host import describe_host, package_versions, python_version, source_state
 
 
@@ -49,8 +49,6 @@ def write(name: str, comparison: Comparison, folder: Path, threads: int) -> Path
         "measured": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "details": dict(comparison.details),
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(facts, indent=2) + "\n")
-    os.replace(partial, path)
+    with whole_file(path) as fresh:
+        fresh.write_text(json.dumps(facts, indent=2) + "\n")
     return path

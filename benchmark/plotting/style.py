@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
 from benchmark.visible import NAME, visible
 
@@ -86,14 +87,12 @@ def save(figure: Figure, path: Path) -> list[Path]:
     files = []
     for kind in ("png", "svg"):
         target = path.with_name(f"{path.name}.{kind}")
-        fresh = target.with_name(f".{target.name}.tmp")
+        # Without date and random ids, equal rows make equal files.
+        equal = matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"})
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Without date and random ids, equal rows make equal files.
-            with matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "path"}):
+            with alone_in(target.parent), equal, whole_file(target) as fresh:
                 metadata = {"Date": None} if kind == "svg" else {"Software": "userllm-bench"}
                 figure.savefig(fresh, format=kind, dpi=160, metadata=metadata)
-            fresh.replace(target)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from None
         files.append(target)

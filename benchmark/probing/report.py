@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
 from benchmark.results import Measure
 
@@ -124,10 +125,9 @@ def write_report(report: ProbeReport, folder: Path) -> Path:
         UserError: It cannot be written there.
     """
     target = folder / REPORT
-    fresh = target.with_name(f".{REPORT}.tmp")
     try:
-        fresh.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        fresh.replace(target)
+        with alone_in(folder), whole_file(target) as fresh:
+            fresh.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from None
     return target

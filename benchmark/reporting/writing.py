@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import Contestant, Group
 from benchmark.reporting.contests import Contest
@@ -46,11 +46,9 @@ def write_files(out: Path, drawn: Path, texts: Mapping[str, str]) -> list[Path]:
     } | {Path(name): text.encode() for name, text in texts.items()}
     for path, content in contents.items():
         target = out / path
-        fresh = target.with_name(f".{target.name}.tmp")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(content)
-            os.replace(fresh, target)
+            with alone_in(target.parent), whole_file(target) as fresh:
+                fresh.write_bytes(content)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from None
     return [out / name for name in texts]

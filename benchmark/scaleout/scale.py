@@ -52,8 +52,8 @@ class Scale:
         """
         if self.asked and config.devices * config.num_nodes > 1:
             raise UserError(
-                "--devices and --num-nodes train one cell after the other on several devices, and "
-                "workers (--workers, --scheduler, --cell-seconds) have one each: give one of the two"
+                "--devices and --num-nodes train one cell after the other on several devices, "
+                "while workers (--workers, --scheduler, --cell-seconds) have one each: choose"
             )
         if config.threads is not None or not self.asked or self.scheduler is not None:
             return config

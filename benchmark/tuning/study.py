@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import TypeAdapter
 
@@ -24,6 +24,7 @@ from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
+    from optuna.storages.journal._file import BaseJournalFileLock
 
 _MAXIMIZE: Literal["maximize"] = "maximize"
 """Of every metric that tasks report, more is better."""
@@ -78,7 +79,7 @@ class Study:
     """The trials of one search.
 
     Args:
-        path: Its journal, made where there is none.
+        path: Its journal, made where there is none; whoever opens it holds its lock.
         space: What it may set.
         facts: JSON-ready; what makes two searches the same.
         seed: Of what is drawn.
@@ -113,8 +114,10 @@ class Study:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # The lock of optuna's own choice outlives a process that is killed.
+        backend = JournalFileBackend(str(self.path), cast("BaseJournalFileLock", _Held()))
         return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(self.path))),
+            storage=JournalStorage(backend),
             study_name=self.path.stem,
             direction=_MAXIMIZE,
             load_if_exists=True,
@@ -190,6 +193,17 @@ def _readable(path: Path) -> Iterator[None]:
             raise
         reason = bounded(str(error) or type(error).__name__, NAME)
         raise UserError(f"{path} is broken ({reason}): --force starts the search anew") from None
+
+
+class _Held:
+    """A lock for optuna that is held already, see `benchmark.locking`."""
+
+    def acquire(self) -> bool:
+        """Is there at once."""
+        return True
+
+    def release(self) -> None:
+        """Whoever opened the study lets go."""
 
 
 def _cut_half_written(path: Path) -> None:

@@ -5,8 +5,6 @@ Its sections are made anew from what it says under `tuning` whenever a method is
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import yaml
 
 from benchmark.config import TUNING, Layers, read_preset
+from benchmark.durable import whole_file
 from benchmark.errors import UserError
 from benchmark.settings import flatten, nest, parse_yaml
 from benchmark.tables import Tables
@@ -67,16 +66,8 @@ def write_tuned(path: Path, entries: Entries, tables: Tables) -> None:
         allow_unicode=True,
         width=10_000,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(partial).chmod(0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as fresh:
+        fresh.write_text(text, encoding="utf-8")
 
 
 def _sections(entries: Entries, tables: Tables) -> Entries:

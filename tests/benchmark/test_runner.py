@@ -283,13 +283,58 @@ def test_a_broken_record_is_made_anew(bench):
 
 def test_left_over_temporary_folders_are_no_records_and_go_away(bench):
     path = bench()[0].path
-    left = path.parent.with_name(f".tmp-{path.parent.name}-dead")
+    left = path.parent.with_name(f".tmp-{path.parent.name}-deadbeef")
     path.parent.rename(left)
     with pytest.raises(UserError):
         load_records([bench.out])
     bench()
     assert not left.exists()
     assert len(load_records([bench.out])) == 1
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.9])
+def test_a_cell_whose_examples_were_cut_runs_again(bench, share):
+    path = bench()[0].path
+    examples = path.with_name("examples.parquet")
+    content = examples.read_bytes()
+    examples.write_bytes(content[: int(share * len(content))])
+    bench()
+    assert bench.fits() == 2
+    assert "runs again" in " ".join(bench.progress.lines)
+    assert pl.read_parquet(examples).equals(pl.read_parquet(content))
+
+
+def test_a_cell_whose_examples_somebody_deleted_stays_as_it_is(bench):
+    path = bench()[0].path
+    path.with_name("examples.parquet").unlink()
+    assert bench()[0].record is not None
+    assert bench.fits() == 1
+
+
+def test_what_was_there_comes_back_after_a_kill_between_two_moves(bench):
+    first = bench()[0]
+    folder = first.path.parent
+    folder.rename(folder.with_name(f".tmp-{folder.name}-abcdefgh-old"))
+    assert bench()[0].record == first.record
+    assert bench.fits() == 1
+    assert not list(bench.out.glob(".tmp-*"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, -2])
+def test_a_record_that_was_cut_is_made_anew(bench, size):
+    path = bench()[0].path
+    path.write_text(path.read_text()[:size])
+    assert bench()[0].record is not None
+    assert bench.fits() == 2
+
+
+def test_seconds_of_a_killed_call_are_those_that_its_checkpoints_know(bench, tmp_path):
+    record = bench()[0].record
+    assert record.fit.wall_seconds < 0.5 == record.fit.seconds  # the fake says so
+    for folder in bench.out.glob("world-*"):
+        (bench.out / ".unfinished" / folder.name).mkdir(parents=True)
+        (folder / "record.json").unlink()
+    assert bench()[0].record.fit.wall_seconds == 0.5
 
 
 def test_other_uses_of_a_record_do_not_name_the_machine(bench):
@@ -316,19 +361,6 @@ def start_fakes(tmp_path, *arguments):
         ],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-
-
-def test_two_calls_at_once_run_a_cell_once(tmp_path):
-    log = tmp_path / "fits"
-    arguments = ["--methods", "alpha", "--set", f"alpha.log={log}", "--set", "alpha.wait=1"]
-    both = [start_fakes(tmp_path, *arguments) for _ in range(2)]
-    rows = []
-    for process in both:
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == 0, err
-        rows.append(json.loads(out)["rows"])
-    assert log.read_text() == "fit\n"
-    assert rows[0] == rows[1]
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path):

@@ -17,6 +17,7 @@ from benchmark.types import StageReport
 from userllm.config import LanguageModelSettings, OptimizerSettings, UserEncoderSettings
 from userllm.corpus import language_model
 from userllm.pretraining import pretrained_encoder
+from userllm.resume import CheckpointFile
 from userllm.training import Stage, run_stage
 
 STEPS, GATHER = 12, 3
@@ -334,7 +335,7 @@ def test_shared_stages_go_on_too(
     parts, listener = tmp_path / "parts", Listener()
     with pytest.raises(KeyboardInterrupt):
         build(world_split, parts, Impatient(4))
-    assert not list((parts / "cache").iterdir())
+    assert [path.name for path in (parts / "cache").iterdir()] == [".locks"]
     found = build(world_split, parts, listener)
     assert "goes on from step 4 of" in listener.notes[0]
     assert whole.keys() == found.keys()
@@ -371,3 +372,45 @@ def test_a_full_disk_is_said_once_and_training_goes_on(
     assert len(listener.notes) == 1
     assert "goes on without saving" in listener.notes[0]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_that_was_cut_or_changed_anywhere_is_not_taken_for_whole(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "c.pt"
+    train(Noisy(), batches(), checkpoint=file)
+    content = file.read_bytes()
+    owner = torch.load(file, weights_only=True)["owner"]
+    whole = CheckpointFile(file, owner, Listener()).load()
+    assert whole is not None
+    cut = [content[:size] for size in range(0, len(content), len(content) // 40)]
+    changed = []
+    for at in range(3, len(content), len(content) // 150):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << at % 8
+        changed.append(bytes(damaged))
+    refused = 0
+    for damaged_content in (*cut, *changed):
+        file.write_bytes(damaged_content)
+        listener = Listener()
+        found = CheckpointFile(file, owner, listener).load()
+        refused += found is None
+        if found is None:
+            assert len(listener.notes) == 1
+            assert listener.notes[0].startswith("begins anew")
+        else:  # it was padding
+            assert str(found) == str(whole)
+    assert refused >= len(cut) + len(changed) // 3
+
+
+def test_a_changed_weight_in_a_checkpoint_does_not_change_what_comes_out(tmp_path: Path) -> None:
+    whole = train(Noisy(), batches(), patience=0)
+    file, listener = tmp_path / "c.pt", Listener()
+    with pytest.raises(KeyboardInterrupt):
+        train(Noisy(interrupt_at=20), batches(), patience=0, checkpoint=file)
+    content = file.read_bytes()
+    saved = torch.load(file, weights_only=True)["weights"]["body.0.weight"]
+    at = content.index(saved.numpy().tobytes())
+    file.write_bytes(content[: at + 3] + bytes([content[at + 3] ^ 1]) + content[at + 4 :])
+    assert_same(whole, train(Noisy(), batches(), listener, patience=0, checkpoint=file))
+    assert ["is broken" in note for note in listener.notes] == [True]

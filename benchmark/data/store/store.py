@@ -7,7 +7,6 @@ look at a prepared data set with another tool.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from benchmark.data.store.manifest import (
     missing_file,
     read_manifest,
 )
+from benchmark.durable import sync
 from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.texts import Texts
@@ -211,10 +211,10 @@ def write_dataset(dataset: Dataset, folder: Path, origin: Origin) -> Manifest:
     )
     # A crash of the machine must not leave a manifest beside arrays that were never written out.
     for path in (folder / "users.parquet", folder / "items.parquet", arrays):  # `_write` waits too
-        _sync(path)
+        sync(path)
     (folder / MANIFEST).write_text(manifest.model_dump_json(by_alias=True, indent=2) + "\n")
-    _sync(folder / MANIFEST)
-    _sync(folder)
+    sync(folder / MANIFEST)
+    sync(folder)
     return manifest
 
 
@@ -242,15 +242,3 @@ def _taken_from(values: np.ndarray) -> Iterator[np.ndarray]:
     for begin in range(0, len(values), _ROWS_AT_ONCE):
         yield values[begin : begin + _ROWS_AT_ONCE]
         let_go([values])
-
-
-def _sync(path: Path) -> None:
-    """Waits until a file or a folder is on the disk, where the system can tell."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -192,7 +192,7 @@ def _fail_at(monkeypatch, step: int, error: BaseException) -> list[int]:
         (prepare, "apply_filters"),
         (prepare, "build_dataset"),
         (store, "_write"),
-        (store, "_sync"),
+        (store, "sync"),
         (pl.DataFrame, "write_parquet"),
         (Path, "write_text"),
         (in_place, "put_in_place"),

@@ -1,0 +1,1 @@
+"""Kills runs at random moments, again and again: `python -m tests.torture`."""

@@ -1,0 +1,201 @@
+"""One life of a command: a process that runs it, and is killed.
+
+Imports take seconds and what is killed takes less, so lives are forked from a process that has
+imported everything and done nothing. That one must start no thread: a fork copies the caller's
+alone, and locks that others hold stay locked for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.torture.deaths import Death
+from tests.torture.processes import members
+
+_MARK = "torture:"
+_OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink")
+"""What Python announces before it happens; `os.rename` is `os.replace` too."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a life ended.
+
+    Attributes:
+        killed: Whether it ended as its death would have it.
+        code: Exit code; minus a signal's number where that killed it.
+        seconds: It lasted.
+        lines: What it said on stderr.
+        before: The file operation that it was killed before or within, "" where by the clock.
+        operations: File operations that it did; of a life that ended by itself.
+        orphans: Processes that were still there long after it.
+    """
+
+    killed: bool
+    code: int
+    seconds: float
+    lines: tuple[str, ...]
+    before: str
+    operations: int
+    orphans: tuple[str, ...]
+
+
+def live(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    death: Death | None,
+    deadline_seconds: float = 900.0,
+) -> Ended:
+    """Runs the command line until it ends or dies.
+
+    Args:
+        arguments: What follows the program's name.
+        environment: What is set beside what is set already.
+        folder: Holds all that the command writes, and `stdout` in the end.
+        death: What kills it; None = nothing.
+        deadline_seconds: A life that lasts longer hangs.
+    """
+    read, write = os.pipe()
+    began = time.monotonic()
+    pid = os.fork()
+    if not pid:
+        _be_born(arguments, environment, folder, death, write)
+    os.close(write)
+    said, code = _watch(pid, read, death, began + deadline_seconds)
+    lines = said.decode(errors="replace").splitlines()
+    marks = [line.removeprefix(_MARK).strip() for line in lines if line.startswith(_MARK)]
+    killed = death is not None and code in (-death.signal, 128 + death.signal)
+    return Ended(
+        code=code,
+        seconds=time.monotonic() - began,
+        lines=tuple(line for line in lines if not line.startswith(_MARK)),
+        killed=killed,
+        before=next((mark for mark in marks if killed and not mark.isdecimal()), ""),
+        operations=next((int(mark) for mark in marks if mark.isdecimal()), 0),
+        orphans=_orphans(pid),
+    )
+
+
+def _be_born(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    death: Death | None,
+    stderr: int,
+) -> None:
+    """What the forked process does; does not return."""
+    code = 70
+    try:
+        os.setsid()
+        os.environ.update(environment)
+        os.dup2(stderr, 2)
+        out = os.open(folder / "stdout", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(out, 1)
+        if death is not None and death.kind == "start":
+            os.execv(sys.executable, [sys.executable, "-m", "benchmark", *arguments])
+        counted = _count_operations(folder, death)
+        from benchmark.cli import main
+
+        code = main(arguments)
+        print(_MARK, counted(), file=sys.stderr, flush=True)
+        sys.stdout.flush()
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _count_operations(folder: Path, death: Death | None) -> Callable[[], int]:
+    """Counts what is done to files of a folder; dies where the death says so."""
+    below, done = f"{folder}{os.sep}", 0
+
+    def hear(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal done
+        if event not in _OPERATIONS or not str(arguments[0]).startswith(below):
+            return
+        if event == "open" and arguments[1] in ("r", "rb"):
+            return
+        if "/.locks" in str(arguments[0]):  # of finished cells too, which would be most of all
+            return
+        done += 1
+        if death is not None and death.kind in ("file", "within") and done == death.operation:
+            what = f"{_MARK} {event} {str(arguments[0]).removeprefix(below)}\n"
+            os.write(2, what.encode())
+            if death.kind == "file":
+                os.kill(os.getpid(), death.signal)
+
+    sys.addaudithook(hear)
+    return lambda: done
+
+
+def _watch(pid: int, stderr: int, death: Death | None, deadline: float) -> tuple[bytes, int]:
+    """Reads what a life says, and kills it when its time has come."""
+    said = b""
+    by_clock = death is not None and death.kind in ("clock", "start")
+    kill_at = time.monotonic() + death.seconds if death and by_clock else deadline
+    victim = death.child if death else None
+    with contextlib.closing(os.fdopen(stderr, "rb", buffering=0)) as pipe:
+        while True:
+            left = min(kill_at, deadline) - time.monotonic()
+            if left <= 0 and victim is not None:
+                _kill_one_of(pid, victim)
+                victim, kill_at = None, time.monotonic() + (death.seconds if death else 0)
+                continue
+            if left <= 0:
+                late = time.monotonic() > deadline or death is None
+                _kill(pid, signal.SIGKILL if late or death is None else death.signal)
+                kill_at = math.inf
+            ready, _, _ = select.select([pipe], [], [], max(0.0, left))
+            chunk = pipe.read(65536) if ready else b""
+            said += chunk or b""
+            marked = death is not None and death.kind == "within" and _MARK.encode() in chunk
+            if marked and death is not None:
+                _kill(pid, death.signal)
+            # A child that outlives its parent may hold the pipe open.
+            gone, status = os.waitpid(pid, os.WNOHANG if not ready or chunk else 0)
+            if gone:
+                return said + _rest(pipe.fileno()), os.waitstatus_to_exitcode(status)
+
+
+def _rest(pipe: int) -> bytes:
+    """What is still in a pipe, without waiting for more."""
+    os.set_blocking(pipe, False)
+    rest = b""
+    with contextlib.suppress(BlockingIOError):
+        while chunk := os.read(pipe, 65536):
+            rest += chunk
+    return rest
+
+
+def _kill(pid: int, number: int = signal.SIGKILL) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _kill_one_of(pid: int, share: float) -> None:
+    """Kills a child of a life, where it has one."""
+    children = sorted(own for own, _ in members(pid) if own != pid)
+    if children:
+        _kill(children[int(share * len(children))])
+
+
+def _orphans(session: int, patience_seconds: float = 60.0) -> tuple[str, ...]:
+    """Processes of a life that has ended; killed where they do not end by themselves."""
+    until = time.monotonic() + patience_seconds
+    while (left := members(session)) and time.monotonic() < until:
+        time.sleep(0.05)
+    for pid, _ in left:
+        _kill(pid)
+    return tuple(f"{pid} {command}" for pid, command in left)

@@ -1,0 +1,110 @@
+"""A short campaign; `make torture` kills 200 times."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.torture.campaign import phase
+from tests.torture.checks import differences, half_written, left_over
+from tests.torture.deaths import Deaths
+from tests.torture.life import Ended
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, forks")
+
+
+def torture(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # A process of its own: what is forked may have started no threads.
+    return subprocess.run(
+        [sys.executable, "-m", "tests.torture", *arguments],
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+
+
+def test_a_run_that_is_killed_five_times_ends_as_one_that_is_not(tmp_path: Path) -> None:
+    done = torture(
+        "tiny", "--kills", "5", "--lives", "3", "--seed", "3", "--start-seconds", "3",
+        "--folder", str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^5 kills in .*; 0 problems$", done.stdout, re.MULTILINE)
+
+
+def test_equal_seeds_draw_equal_deaths() -> None:
+    def draw(seed: int) -> list[object]:
+        deaths = Deaths(seed, 10.0, 300, 10, 5.0, children=True)
+        return [deaths.draw(1.0) for _ in range(50)]
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+    kinds = [death.kind for death in draw(1)]  # type: ignore[attr-defined]
+    assert set(kinds) == {"clock", "file", "within", "start"}
+
+
+def test_what_is_wrong_with_a_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "record.json").write_text('{"half')
+    (tmp_path / "examples.parquet").write_bytes(b"PAR1")
+    (tmp_path / "weights.safetensors").write_bytes(b"")
+    (tmp_path / ".tmp-x").mkdir()
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "a.lock").touch()
+    found = [line.split()[0] for line in half_written(tmp_path)]
+    assert found == ["a/record.json", "examples.parquet", "weights.safetensors"]
+    assert left_over(tmp_path) == [".tmp-x is left over"]
+
+
+def test_what_differs_is_named() -> None:
+    whole = {"a": {"b": 1, "c": [1.0]}}
+    assert differences(whole, {"a": {"b": 1, "c": [1.0]}}) == []
+    assert differences(whole, {"a": {"b": 2, "c": [1.0]}}) == [" a b: 2 is not 1"]
+    assert differences(whole, {}) == [" a: None is not {'b': 1, 'c': [1.0]}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "expected"),
+    [
+        ("os.rename out/.tmp-cell-1", "", "writing a record (os.rename)"),
+        ("open out/.unfinished/cell/c.pt", "", "saving a checkpoint (open)"),
+        ("", "", "starting"),
+        ("", "sasrec seed 0", "beginning a cell"),
+        ("", "sasrec seed 0: train", "training: train"),
+        ("", "sasrec seed 0: train: epoch 1/2", "training: train"),
+        ("", "sasrec seed 0: evaluate on test", "evaluating"),
+        ("", "sasrec seed 0: done in 3s", "between cells"),
+    ],
+)
+def test_what_a_life_was_at_is_told(before: str, line: str, expected: str) -> None:
+    lines = (line,) if line else ()
+    assert phase(Ended(True, -9, 1.0, lines, before, 0, ())) == expected
+
+
+def _may_mount() -> bool:
+    able = hasattr(os, "geteuid") and os.geteuid() == 0
+    mount = "mount -t tmpfs tmpfs /mnt"
+    try:
+        tried = subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True)
+    except FileNotFoundError:
+        return False
+    return able and tried.returncode == 0
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs the right to mount a small file system")
+def test_a_disk_that_is_too_small_is_told_and_costs_nothing_later(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "tests.torture.full_disk", "least", "--rooms",
+            "12288,24576", "--folder", str(tmp_path),
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 problems" in done.stdout
+    assert done.stdout.count("exit code 1: ") >= 1, done.stdout
