@@ -21,12 +21,14 @@ from benchmark.stopping import say_stopped, stoppable, was_stopped
 from benchmark.sweep_app import sweep
 from benchmark.terminal import harmless_output
 from benchmark.tune_app import tune
-from benchmark.visible import bounded
+from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
 
 INTERRUPTED = 130
+_NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)
+"""What the system says of a path that no file can have, wherever it was typed."""
 
 app = typer.Typer(
     name="userllm-bench",
@@ -376,6 +378,8 @@ def _run(given: list[str], tables: Tables | None) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return _fail(f"cannot write: {error.strerror}", 1)
+        if isinstance(error, OSError) and error.errno in _NO_PATH:
+            return _fail(f"{bounded(str(error.filename), NAME)}: {error.strerror}", 2)
         if not isinstance(error, usage):
             raise
         if type(error).__name__ == "NoArgsIsHelpError":

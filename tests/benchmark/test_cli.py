@@ -105,6 +105,8 @@ def test_figures_show_earlier_runs_of_the_folder_too(bench, monkeypatch):
         ([*RUN, "--methods", "alpha", "--out", "/proc/none/x"], ["--out", "cannot be written"]),
         (["plot", "none"], ["there is no folder 'none'"]),
         (["plot"], ["there is no folder 'results/runs'"]),
+        (["plot", "9" * 400], ["there is no folder '999"]),
+        (["probe", "9" * 400], ["999", "too long"]),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(bench, arguments, parts):
