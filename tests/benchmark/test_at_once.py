@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.config import read_config
-from benchmark.plot_style import save
+from benchmark.plotting.style import save
 from benchmark.publishing import publish
 from benchmark.reporting.writing import write_files
 from benchmark.results import load_records

@@ -15,7 +15,7 @@ _MODULES = (
     "benchmark.commands.sweep",
     "benchmark.commands.table",
     "benchmark.commands.tune",
-    "benchmark.plots",
+    "benchmark.plotting.results",
     "benchmark.runner",
     "benchmark.tuning.trials",
     "baselines.popularity",
