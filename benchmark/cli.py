@@ -91,7 +91,7 @@ def run(
     scheduler: options.Scheduler = None,
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
-    ask: options.Ask = None,
+    resources: options.Resources = None,
     dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
@@ -126,7 +126,7 @@ def run(
         "keep_models": keep_models,
         "json": as_json,
     }
-    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
     tables, command = context.obj
     return run_command(config, given, tables, command, scale, dry_run)
 
@@ -170,7 +170,7 @@ def ablate(
     scheduler: options.Scheduler = None,
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
-    ask: options.Ask = None,
+    resources: options.Resources = None,
     dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
@@ -203,7 +203,7 @@ def ablate(
         "keep_models": keep_models,
         "json": as_json,
     }
-    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
     tables, command = context.obj
     return ablate_command(axis or [], values or [], given, tables, command, scale, dry_run)
 

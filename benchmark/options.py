@@ -113,7 +113,7 @@ CellSeconds = Annotated[
         "runs in a process of its own, which can be ended."
     ),
 ]
-Ask = Annotated[
+Resources = Annotated[
     list[str] | None,
     typer.Option(
         metavar="[METHOD.]NAME=NUMBER",

@@ -72,7 +72,7 @@ def sweep(
     scheduler: options.Scheduler = None,
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
-    ask: options.Ask = None,
+    resources: options.Resources = None,
     dry_run: options.DryRun = False,
     as_json: options.Json = None,
 ) -> int:
@@ -107,6 +107,6 @@ def sweep(
         "json": as_json,
     }
     asked = Shapes(cost_only, llm_config, tokenizer)
-    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
     tables, command = context.obj
     return sweep_command(axis or [], values or [], given, asked, tables, command, scale, dry_run)

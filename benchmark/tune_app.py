@@ -59,7 +59,7 @@ def tune(
     scheduler: options.Scheduler = None,
     retries: options.Retries = None,
     cell_seconds: options.CellSeconds = None,
-    ask: options.Ask = None,
+    resources: options.Resources = None,
     as_json: options.Json = None,
 ) -> int:
     """Search for settings of methods on validation targets, under one clock for all.
@@ -84,6 +84,6 @@ def tune(
         "json": as_json,
     }
     limits = Limits(trials, seconds, metric, space, out, force)
-    scale = read_scale(workers, scheduler, retries, cell_seconds, ask)
+    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
     tables, command = context.obj
     return tune_command(given, limits, tables, command, scale)

@@ -41,8 +41,8 @@ class Demands:
                 amount = math.nan
             if not resource or not (math.isfinite(amount) and amount >= 0):
                 raise UserError(
-                    f"--ask {text}: write NAME=NUMBER or METHOD.NAME=NUMBER, e.g. memory=16e9 or "
-                    "user_llm.GPU=1"
+                    f"--resources {text}: write NAME=NUMBER or METHOD.NAME=NUMBER, e.g. "
+                    "memory=16e9 or user_llm.GPU=1"
                 )
             target = methods.setdefault(method, {}) if method else every
             target[resource] = amount

@@ -66,7 +66,7 @@ def read_scale(
     scheduler: str | None,
     retries: int | None,
     cell_seconds: float | None,
-    asks: Sequence[str] | None,
+    resources: Sequence[str] | None,
 ) -> Scale:
     """Reads the options, see `Scale`.
 
@@ -75,7 +75,7 @@ def read_scale(
         scheduler: `--scheduler`.
         retries: `--retries`.
         cell_seconds: `--cell-seconds`.
-        asks: `--ask`, each `NAME=NUMBER` or `METHOD.NAME=NUMBER`.
+        resources: `--resources`, each `NAME=NUMBER` or `METHOD.NAME=NUMBER`.
 
     Raises:
         UserError: They do not go together, or one is none.
@@ -88,13 +88,13 @@ def read_scale(
     if scheduler is not None:
         _check_address(scheduler)
     if cell_seconds is not None and not (math.isfinite(cell_seconds) and cell_seconds > 0):
-        raise UserError(f"--cell-seconds {cell_seconds}: a number of seconds, e.g. 3600")
+        raise UserError(f"--cell-seconds {cell_seconds:g}: a number of seconds, e.g. 3600")
     if workers is None and scheduler is None:
-        unused: dict[str, Any] = {"--retries": retries, "--ask": asks or None}
+        unused: dict[str, Any] = {"--retries": retries, "--resources": resources or None}
         for flag, value in unused.items():
             if value is not None and cell_seconds is None:
                 raise UserError(f"{flag} is about workers: add --workers N or --scheduler ADDRESS")
-    demands = Demands.read(asks or ())
+    demands = Demands.read(resources or ())
     return Scale(workers, scheduler, RETRIES if retries is None else retries, cell_seconds, demands)
 
 

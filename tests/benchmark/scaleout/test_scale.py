@@ -34,12 +34,12 @@ def test_a_time_limit_alone_takes_one_process_that_can_be_ended():
         ((None, "tcp://10.0.0.5", None, None, None), "is no address"),
         ((None, "http://10.0.0.5:80", None, None, None), "is no address"),
         ((None, None, 3, None, None), "--retries is about workers"),
-        ((None, None, None, None, ["GPU=1"]), "--ask is about workers"),
-        ((1, None, None, 0.0, None), "--cell-seconds 0.0"),
+        ((None, None, None, None, ["GPU=1"]), "--resources is about workers"),
+        ((1, None, None, 0.0, None), "--cell-seconds 0"),
         ((1, None, None, float("nan"), None), "--cell-seconds nan"),
-        ((1, None, None, None, ["GPU"]), "--ask GPU: write"),
-        ((1, None, None, None, ["GPU=-1"]), "--ask GPU=-1: write"),
-        ((1, None, None, None, ["=1"]), "--ask =1: write"),
+        ((1, None, None, None, ["GPU"]), "--resources GPU: write"),
+        ((1, None, None, None, ["GPU=-1"]), "--resources GPU=-1: write"),
+        ((1, None, None, None, ["=1"]), "--resources =1: write"),
     ],
 )
 def test_what_does_not_go_together_is_refused(asked, said):
