@@ -31,6 +31,8 @@ from benchmark.recording import make_record, write_cell
 from benchmark.smaller_batches import Heard, Smaller, halved, release_memory
 from benchmark.types import FitReport, Progress
 
+_MEMORY = "out of memory"
+
 
 def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunRecord | None:
     """Fits and evaluates one cell, and puts its folder in place in one step.
@@ -38,7 +40,7 @@ def run_cell(cell: Cell, world: World, progress: RunProgress) -> results.RunReco
     Returns:
         Its record; None in a process that only helps.
     """
-    world.check_data()
+    ranks.by_first(world.check_data)
     host.reset_peak_memory()
     task = cell.task()
     clock = _Clock(unfinished_folder(cell))
@@ -96,11 +98,13 @@ def fit_in_memory(
         try:
             return Fitted(*fit_cell(cell, world, task, heard, clock, folder))
         except Exception as error:
-            smaller = Smaller({}) if not out_of_memory(error) else halved(cell, heard)
+            # Where one of several processes failed alone, the others are in the midst of something.
+            again = out_of_memory(error) and ranks.failed_in_all(_MEMORY)
+            smaller = halved(cell, heard) if again else Smaller({})
             if not smaller.changes:
                 raise
         # Here, no longer inside: the error holds on to what was in memory when it was raised.
-        smaller.write(folder)
+        ranks.by_first(lambda: smaller.write(folder))
         release_memory()
     where = f"in stage {heard.last}" if heard.last else "when it was run before"
     progress.note(f"out of memory {where}; tries {smaller.told} once")
@@ -109,7 +113,8 @@ def fit_in_memory(
     except Exception as error:
         if not out_of_memory(error):
             raise
-        discard_unfinished(cell)  # the next call begins with what it is asked for
+        if ranks.first():
+            discard_unfinished(cell)  # the next call begins with what it is asked for
         raise RunError(f"out of memory, with {smaller.told} too; set still less") from error
     note = f"out of memory at first; fitted with {smaller.told} so that a step learns from as much"
     return Fitted(method, replace(report, notes=(*report.notes, note)), smaller.budget)

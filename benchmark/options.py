@@ -99,7 +99,7 @@ Scheduler = Annotated[
     typer.Option(
         metavar="ADDRESS",
         help="Run cells on the workers of this Dask scheduler, e.g. tcp://10.0.0.5:8786. Whoever "
-        "reaches a scheduler can run code as you: see the README, and tls://.",
+        "reaches a scheduler can run code as you: see docs/scaling.md, and tls://.",
     ),
 ]
 Retries = Annotated[

@@ -174,10 +174,13 @@ def largest(value: int) -> int:
     return int(most)
 
 
-def failed_in_all() -> bool:
+def failed_in_all(kind: str = "") -> bool:
     """Called where a cell failed: whether it failed in every process, so that all can go on.
 
     An error of one process alone leaves the others in the midst of something.
+
+    Args:
+        kind: Of the failure; all must say the same.
     """
     global _failures
     if _store is None:
@@ -185,11 +188,11 @@ def failed_in_all() -> bool:
     _failures += 1
     names = [f"failure {_failures} of {rank}" for rank in range(_spread.size)]
     try:
-        _store.set(names[_spread.rank], "")
+        _store.set(names[_spread.rank], kind)
         _store.wait(names, timedelta(seconds=_APART_SECONDS))
+        return all(_store.get(name) == kind.encode() for name in names)
     except RuntimeError:  # one has not failed, or is no more
         return False
-    return True
 
 
 def _sent(own: bytes, sender: int) -> bytes:

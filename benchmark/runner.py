@@ -199,12 +199,15 @@ def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: boo
                 f"one of the processes of {cell.title} failed ({reason}); finished cells are kept, "
                 "the same command goes on from there"
             ) from error
+        # What process zero met decides: others may only have heard of it.
+        stops = isinstance(error, DataChangedError) or disk_is_full(error)
+        reason, stops = ranks.agreed([reason, stops])
         progress.finish(f"failed: {reason}")
         if isinstance(error, DataChangedError):
             raise StopError(reason) from None
         kept = isinstance(error, KeptError) or not ranks.first()
         log = None if kept else _write_log(cell)
-        if disk_is_full(error):
+        if stops:
             raise StopError(reason) from None
         return row.model_copy(update={"error": reason, "log": log})
 

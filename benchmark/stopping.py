@@ -13,9 +13,10 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-_SIGNALS = [
+SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+"""What stops a command."""
 _TEXT = "interrupted; finished cells are kept, the same command goes on from there"
 _received: list[int] = []
 
@@ -27,7 +28,7 @@ def stoppable() -> Iterator[None]:
         yield
         return
     hook, sys.unraisablehook = sys.unraisablehook, _unraisable
-    before = {own: signal.getsignal(own) for own in _SIGNALS}
+    before = {own: signal.getsignal(own) for own in SIGNALS}
     _received.clear()
     for own, handler in before.items():
         if handler is not signal.SIG_IGN:
@@ -43,7 +44,7 @@ def stoppable() -> Iterator[None]:
 
 def _stop(number: int, frame: FrameType | None) -> None:
     _received.append(number)
-    for own in _SIGNALS:
+    for own in SIGNALS:
         if signal.getsignal(own) is not signal.SIG_IGN:
             signal.signal(own, signal.SIG_DFL)
     raise KeyboardInterrupt

@@ -18,6 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from benchmark.stopping import SIGNALS
+
 _WATCHED = "USERLLM_BENCH_WATCHED"
 """Set where a watchman holds the other end of a process's standard input."""
 _GRACE_SECONDS = 20.0
@@ -84,7 +86,7 @@ def _start(
 @contextlib.contextmanager
 def _interrupts(stops: list[int]) -> Iterator[None]:
     """Collects the signals that ask to stop."""
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    kinds = [kind for kind in SIGNALS if signal.getsignal(kind) is not signal.SIG_IGN]
     before = {kind: signal.signal(kind, lambda number, _: stops.append(number)) for kind in kinds}
     try:
         yield
@@ -103,7 +105,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], stops: list[int]) -> tup
     while True:
         if len(stops) > passed_on:
             # Process zero alone saves; the others wait for it wherever they are.
-            processes[0].send_signal(signal.SIGINT if passed_on == 0 else signal.SIGKILL)
+            processes[0].send_signal(stops[0] if passed_on == 0 else signal.SIGKILL)
             passed_on = len(stops)
         failed = [n for n, own in enumerate(processes) if own.poll()]
         if processes[0].poll() is None and not failed:

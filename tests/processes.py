@@ -29,11 +29,25 @@ def free_port() -> int:
 
 def run_two(module: str, *arguments: str, seconds: float = 240.0) -> None:
     """Runs `python -m module` as two processes; fails where one does, or takes too long."""
+    codes, said = codes_of_two(module, *arguments, seconds=seconds)
+    assert codes == [0, 0], "\n".join(said)
+
+
+def codes_of_two(
+    module: str, *arguments: str, seconds: float = 240.0
+) -> tuple[list[int], list[str]]:
+    """Runs `python -m module` as two processes: exit codes, and what each said on stderr."""
     port = str(free_port())
     started = [
         subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            env=environment(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_PORT=port),
+            env=environment(
+                RANK=str(rank),
+                LOCAL_RANK=str(rank),
+                WORLD_SIZE="2",
+                MASTER_ADDR="127.0.0.1",
+                MASTER_PORT=port,
+            ),
             cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,7 +59,7 @@ def run_two(module: str, *arguments: str, seconds: float = 240.0) -> None:
     finally:
         for own in started:
             own.kill()
-    assert [own.returncode for own in started] == [0, 0], "\n".join(said)
+    return [own.returncode for own in started], said
 
 
 def alive(marker: str) -> list[int]:

@@ -54,11 +54,11 @@ def ablate_command(
     config = read_config(None, {**DEFAULTS, **given, "methods": grid.methods}, tables)
     grid.check(config.assignments, config.llm)
     read_layers(config, tables, grid.sections)  # before the imports below, which take seconds
+    config = scale.over(config)
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables, grid.variants)
-    config = scale.over(config)
+        return dry_run_command(config, tables, grid.variants, scale.workers or 1)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}

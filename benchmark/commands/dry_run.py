@@ -23,9 +23,18 @@ _FOUND = {CACHED: "in the cache", SHARED: "as before"}
 
 
 def dry_run_command(
-    config: RunConfig, tables: Tables, variants: Sequence[Variant] | None = None
+    config: RunConfig,
+    tables: Tables,
+    variants: Sequence[Variant] | None = None,
+    workers: int = 1,
 ) -> int:
-    """Prints what a run would take; nothing is trained, and nothing is written.
+    """Prints what a run would take; nothing is trained, and no result is written.
+
+    Args:
+        config: What would run.
+        tables: What can be named.
+        variants: As for `benchmark.runner.run`.
+        workers: Processes that would run cells side by side.
 
     Returns:
         0.
@@ -47,11 +56,11 @@ def dry_run_command(
         }
         print(json.dumps(shown, indent=2))
     else:
-        _print(found, config)
+        _print(found, config, workers)
     return 0
 
 
-def _print(found: Forecast, config: RunConfig) -> None:
+def _print(found: Forecast, config: RunConfig, workers: int) -> None:
     axes = list(dict.fromkeys(axis for cell in found.cells for axis in cell.row.axes))
     several = len(config.task) > 1
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0)
@@ -88,6 +97,8 @@ def _print(found: Forecast, config: RunConfig) -> None:
             f"{told}: {part['cells']}, {short(part['flops']) or 0} FLOPs of training, "
             f"{duration(part['seconds'])}"
         )
+    if workers > 1:
+        print(f"on {workers} workers at best: {duration(total['left']['seconds'] / workers)}")
     alone = sum(not cell.judged for cell in found.cells)
     if alone:
         print(

@@ -38,11 +38,11 @@ def run_command(
     layers = read_layers(config, tables)  # before the imports below, which take seconds
     for note in check_tuned(config, layers, tables):
         print(note, file=sys.stderr)
+    config = scale.over(config)
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables)
-    config = scale.over(config)
+        return dry_run_command(config, tables, workers=scale.workers or 1)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.runner import run

@@ -112,11 +112,12 @@ def sweep_command(
 
         return count_by_shape(config, shapes, read, variants, layers, tables)
     _check_windows(config, read, layers, tables)
+    config = scale.over(config)
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables, variants)
-    return _run(scale.over(config), read, variants, tables, arguments, scale)
+        return dry_run_command(config, tables, variants, scale.workers or 1)
+    return _run(config, read, variants, tables, arguments, scale)
 
 
 def _run(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmark import host, results
+from benchmark import host
 from benchmark.cell import unfinished_folder
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
@@ -23,9 +24,9 @@ from benchmark.forecast.rehearsing import (
 )
 from benchmark.plan import Cell, World
 from benchmark.planning import open_world, planned_cells
-from benchmark.progress import RunProgress
+from benchmark.progress import PlainProgress, RunProgress
 from benchmark.results import Row
-from benchmark.runner import checked
+from benchmark.runner import KeptError, checked, finished_record
 from benchmark.tables import Tables
 from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
@@ -123,6 +124,11 @@ def forecast(
     Raises:
         UserError: What a run would raise before it runs.
     """
+    if config.devices * config.num_nodes * config.micro_batches > 1:
+        raise UserError(
+            "--dry-run counts for one device, whose stages in the cache are its own: leave out "
+            "--devices, --num-nodes and --micro-batches, under which the FLOPs are the same"
+        )
     variants, layers, llm_facts = checked(config, tables, variants)
     world = open_world(config, tables, layers, llm_facts, "")
     hashes = {name: split.target_hash for name, split in world.splits.items()}
@@ -171,14 +177,14 @@ def totals(cells: Sequence[Ahead]) -> dict[str, Any]:
 
 def _finished(row: Row, cell: Cell, force: bool) -> Ahead | None:
     """A cell that is finished, or that only a newer version can read; None where it is to run."""
-    if force or not cell.record.exists():
+    if force:
         return None
     try:
-        record = results.read_record(cell.record)
-    except results.NewerRecordError as error:
+        record = finished_record(cell, PlainProgress(io.StringIO()), force)
+    except KeptError as error:
         return Ahead(row, WRONG, note=str(error))
-    except UserError:
-        return None  # a run makes it anew
+    if record is None:
+        return None
     stages = [
         StageAhead(
             own.name, CACHED if own.reused else NEW, own.steps, own.steps, own.flops, own.seconds

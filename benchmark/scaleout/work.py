@@ -69,16 +69,27 @@ def work(text: str) -> str:
     relay = Relay(functools.partial(worker.log_event, request.topic), request.token)
     relay.taken(worker.address)
     from benchmark.progress import quiet_libraries
+    from benchmark.terminal import harmless_output
 
-    with quiet_libraries():
+    with harmless_output(), quiet_libraries():
         return _answer(request, relay).model_dump_json()
 
 
 def _answer(request: Request, relay: Relay) -> Answer:
+    from benchmark.data.store.seal import DataChangedError
     from benchmark.planning import make_cell
     from benchmark.results import Row
     from benchmark.runner import StopError, settle
 
+    asked = configs.RunConfig.model_validate_json(request.opening.config)
+    row = Row(
+        dataset=asked.dataset,
+        task=request.task,
+        method=request.method,
+        seed=request.seed,
+        preset=asked.preset,
+        axes=request.axes,
+    )
     try:
         config, tables, layers, world = _opened(request.opening)
         found = world.dataset.fingerprint
@@ -92,20 +103,11 @@ def _answer(request: Request, relay: Relay) -> Answer:
                 text="resolves a cell to other settings than this call: the code or a file of "
                 "settings is not the same there",
             )
-        row = Row(
-            dataset=config.dataset,
-            task=request.task,
-            method=request.method,
-            seed=request.seed,
-            preset=config.preset,
-            axes=request.axes,
-        )
-        try:
-            settled = settle(row, cell, world, relay, config.force)
-            return Answer(kind="settled", row=settled, said=relay.said)
-        except StopError as stopped:
-            stopping = row.model_copy(update={"error": str(stopped)})
-            return Answer(kind="stopped", row=stopping, said=relay.said)
+        settled = settle(row, cell, world, relay, config.force)
+        return Answer(kind="settled", row=settled, said=relay.said)
+    except (StopError, DataChangedError) as stopped:
+        stopping = row.model_copy(update={"error": str(stopped)})
+        return Answer(kind="stopped", row=stopping, said=relay.said)
     except UserError as error:
         return Answer(kind="wrong", text=str(error))
 
