@@ -207,8 +207,9 @@ class Watch:
         assert flight.future is not None
         try:
             answer = Answer.model_validate_json(flight.future.result())
-        except KilledWorker as error:
-            flight.attempts = max(flight.attempts, error.allowed_failures + 1)
+        except KilledWorker:
+            # Dask blames a cell that only stood in line at the worker, too: who begins one tells.
+            flight.attempts += not flight.worker
             del self._flying[flight.token]
             if flight.attempts <= self._crew.scale.retries:
                 self._waiting.insert(0, flight)
