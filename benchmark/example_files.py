@@ -6,6 +6,7 @@ follows from other columns. Free of torch.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +48,10 @@ def write_examples(folder: Path, stored: Stored) -> None:
     """Writes the examples of a cell into its folder."""
     metadata = {_LABELS: json.dumps(stored.labels)} if stored.labels else {}
     metadata |= {_FORM: _COMPACT} if stored.compact else {}
-    stored.frame.write_parquet(folder / EXAMPLES, compression="zstd", metadata=metadata)
+    # By way of memory: of a full disk polars does not always say what it is.
+    content = io.BytesIO()
+    stored.frame.write_parquet(content, compression="zstd", metadata=metadata)
+    (folder / EXAMPLES).write_bytes(content.getvalue())
 
 
 def read_stored(record: Path) -> Stored:

@@ -49,6 +49,8 @@ def launch(config: RunConfig, arguments: Sequence[str]) -> None:
             "WORLD_SIZE": str(size),
             "OMP_NUM_THREADS": threads,
             "MKL_NUM_THREADS": threads,
+            # What torch's C++ warns of says nothing to who runs a benchmark.
+            "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         }
         for local in range(config.devices)
     ]

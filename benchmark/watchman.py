@@ -53,10 +53,13 @@ def run_together(command: Sequence[str], numbers: Sequence[Mapping[str, str]]) -
             said[culprit - 1].seek(0)
             lines = said[culprit - 1].read().decode(errors="replace").strip().splitlines()
             reason = lines[-1].removeprefix("error: ") if lines else "it said nothing"
+            ended = processes[culprit].returncode
+            how = f"ended with code {ended} ({reason})"
+            if ended < 0:
+                how = f"was killed (signal {-ended})"
             print(
-                f"error: process {numbers[culprit]['RANK']} ended with code "
-                f"{processes[culprit].returncode} ({reason}); finished cells are kept, the same "
-                "command goes on from there",
+                f"error: process {numbers[culprit]['RANK']} {how}; finished cells are kept, the "
+                "same command goes on from there",
                 file=sys.stderr,
                 flush=True,
             )

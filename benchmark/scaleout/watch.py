@@ -277,4 +277,7 @@ class Watch:
 
 
 def _gone(error: BaseException) -> RunError:
-    return RunError(f"the scheduler is gone ({explain(error)}): finished cells are kept")
+    return RunError(
+        f"the scheduler is gone ({explain(error)}): finished cells are kept, the same command goes "
+        "on from there"
+    )
