@@ -42,12 +42,12 @@ def connected(scale: Scale, threads: int, accelerator: str, most: int) -> Iterat
             yield client
         return
     count = min(scale.local_workers, most)
-    with _local(count, scale.retries, threads, accelerator) as client:
+    with _local(count, threads, accelerator) as client:
         yield client
 
 
 @contextlib.contextmanager
-def _local(count: int, retries: int, threads: int, accelerator: str) -> Iterator[Client]:
+def _local(count: int, threads: int, accelerator: str) -> Iterator[Client]:
     """Processes of this machine, one cell each at a time, reachable from this machine alone."""
     import dask
     from distributed import Client, Nanny, Scheduler, SpecCluster
@@ -73,7 +73,8 @@ def _local(count: int, retries: int, threads: int, accelerator: str) -> Iterator
     dashboard = {"dashboard": True, "dashboard_address": "127.0.0.1:0"}
     scheduler = {
         "cls": Scheduler,
-        "options": {**here, **dashboard, "allowed_failures": retries},
+        # A cell whose worker died comes back to the caller, who knows which had begun.
+        "options": {**here, **dashboard, "allowed_failures": 0},
     }
     # Set before a worker's process begins, where Dask's own way is one thread each.
     pools = {"distributed.nanny.pre-spawn-environ": dict.fromkeys(_POOLS, threads)}

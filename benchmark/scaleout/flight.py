@@ -26,6 +26,7 @@ class Flight:
         token: What its messages are marked with.
         future: Of the task that is submitted; None while it waits.
         attempts: Workers that have begun it.
+        unheard: Deaths of workers that it was given to, and that had not begun it.
         worker: The one that has it; "" = none yet.
         begun: When that one took it, by the caller's clock, and then when its world was open.
         open: Whether it is.
@@ -38,6 +39,7 @@ class Flight:
     token: str
     future: Future[str] | None = None
     attempts: int = 0
+    unheard: int = 0
     worker: str = ""
     begun: float = 0.0
     open: bool = False

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.5
 _OPENING_SECONDS = 600.0
+_UNHEARD = 5
+"""How often a worker may die with a cell that it has not told of: one in line, or gone at once."""
 """How long a worker may take to open its world, where the time of a cell is limited."""
 
 
@@ -197,7 +199,8 @@ class Watch:
             self._crew.view.tell(flight.token, {"what": "note", "values": note})
 
     def _died(self, flight: Flight) -> str:
-        times = "once" if flight.attempts == 1 else f"{flight.attempts} times"
+        deaths = flight.attempts or flight.unheard
+        times = "once" if deaths == 1 else f"{deaths} times"
         return f"its worker died {times}, the last was {flight.worker or 'not heard of'}"
 
     def _end(self, flight: Flight) -> None:
@@ -209,9 +212,9 @@ class Watch:
             answer = Answer.model_validate_json(flight.future.result())
         except KilledWorker:
             # Dask blames a cell that only stood in line at the worker, too: who begins one tells.
-            flight.attempts += not flight.worker
+            flight.unheard += not flight.worker
             del self._flying[flight.token]
-            if flight.attempts <= self._crew.scale.retries:
+            if flight.attempts <= self._crew.scale.retries and flight.unheard <= _UNHEARD:
                 self._waiting.insert(0, flight)
             else:
                 self._land(flight, flight.failed(self._died(flight)))
