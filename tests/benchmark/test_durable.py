@@ -197,6 +197,7 @@ def test_where_folders_cannot_be_locked_nobody_waits(
     monkeypatch.setattr("fcntl.flock", unsupported)
     with alone_in(tmp_path), alone_in(tmp_path):
         write_file(tmp_path / "file")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("write", [write_file, write_folder])
@@ -222,4 +223,5 @@ def test_content_is_on_the_disk_before_it_has_its_name(
 
 def test_what_is_not_there_needs_no_waiting(tmp_path: Path) -> None:
     sync(tmp_path / "nothing")
-    sync_tree(tmp_path)
+    sync_tree(tmp_path / "nothing")
+    assert list(tmp_path.iterdir()) == []

@@ -66,8 +66,9 @@ def test_processes_end_with_their_watchman(
     started.append(watchman)
     wait_until(lambda: len(alive(str(tmp_path))) == 3)  # its own command line names the folder
     watchman.kill()
-    watchman.wait()
+    assert watchman.wait() == -signal.SIGKILL  # it had no time to end them
     wait_until(lambda: not alive(str(tmp_path)))
+    assert not alive(str(tmp_path))
 
 
 STOPS = """

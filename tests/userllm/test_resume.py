@@ -1,126 +1,28 @@
 from __future__ import annotations
 
-import errno
-import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-import benchmark
 from benchmark.data.division import Split
-from benchmark.types import StageReport
-from userllm.config import LanguageModelSettings, OptimizerSettings, UserEncoderSettings
+from tests.userllm.resumable import (
+    GATHER,
+    STEPS,
+    Impatient,
+    Listener,
+    Noisy,
+    Outcome,
+    assert_same,
+    batches,
+    train,
+)
+from userllm.config import LanguageModelSettings, UserEncoderSettings
 from userllm.corpus import language_model
 from userllm.pretraining import pretrained_encoder
-from userllm.resume import CheckpointFile
-from userllm.training import Stage, run_stage
-
-STEPS, GATHER = 12, 3
-TARGET = -0.2  # the third look of six is the best
-
-
-class Listener:
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def stage(self, name: str, total_epochs: float | None = None) -> None: ...
-    def update(
-        self, epoch: float, loss: float | None = None, value: float | None = None
-    ) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-class Impatient(Listener):
-    """Interrupts at the n-th step that it hears of."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.left = after
-
-    def update(self, epoch: float, loss: float | None = None, value: float | None = None) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
-class Noisy(nn.Module):
-    """A frozen part, a part that learns with dropout, and a count of what it has seen."""
-
-    def __init__(self, interrupt_at: int = -1) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.frozen = nn.Linear(6, 6).requires_grad_(False)
-        self.body = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.4), nn.Linear(8, 1))
-        self.register_buffer("scale", torch.ones(1))
-        self.interrupt_at = interrupt_at
-        self.losses: list[float] = []
-
-    def training_loss(self, batch: Tensor) -> Tensor:
-        torch.rand(1)
-        if len(self.losses) == self.interrupt_at:
-            raise KeyboardInterrupt
-        loss = (self.body(self.frozen(batch)) * self.scale - batch.sum(1, keepdim=True)).square()
-        self.losses.append(float(loss.mean().detach()))
-        return loss.mean()
-
-
-def batches(fail_at: int = -1) -> Iterator[Tensor]:
-    generator = torch.Generator().manual_seed(5)
-    for number in itertools.count():
-        if number == fail_at:
-            raise OSError("the data went away")
-        yield torch.randn(4, 6, generator=generator)
-
-
-@dataclass
-class Outcome:
-    learner: Noisy
-    report: StageReport
-    random: Tensor
-
-
-def train(
-    learner: Noisy, data: Iterator[Tensor], progress: Listener | None = None, **changes: object
-) -> Outcome:
-    def look() -> float:
-        assert not learner.training
-        torch.rand(7)  # what a look draws is nothing to the training
-        return -abs(float(learner.body[2].bias.detach()) - TARGET)
-
-    fields: dict[str, object] = {
-        "name": "noisy",
-        "batches": data,
-        "steps": STEPS,
-        "steps_per_epoch": 4,
-        "targets_per_step": 12,
-        "optimizer": OptimizerSettings(learning_rate=0.05, warmup=0.3, accumulate=GATHER),
-        "validate": look,
-        "looks": 6,
-        "patience": 2,
-        **changes,
-    }
-    torch.manual_seed(1)
-    stage = Stage(**fields)  # type: ignore[arg-type]
-    report = run_stage(learner, stage, progress or Listener())
-    return Outcome(learner, report, torch.get_rng_state())
-
-
-def assert_same(one: Outcome, other: Outcome) -> None:
-    assert one.learner.state_dict().keys() == other.learner.state_dict().keys()
-    for name, value in one.learner.state_dict().items():
-        assert torch.equal(value, other.learner.state_dict()[name]), name
-    points = [[(p.step, p.value) for p in run.report.curve] for run in (one, other)]
-    assert points[0] == points[1]
-    assert one.report.steps == other.report.steps
-    assert one.report.stopped == other.report.stopped
-    assert torch.equal(one.random, other.random)
-
 
 # The batch at which it stops, of 36, or of 30 with patience. A look is at every second step.
 AT = (4, 7, 9, 20, 29)
@@ -255,45 +157,6 @@ def test_frozen_weights_are_not_saved(tmp_path: Path) -> None:
     assert set(saved) == {"scale", "body.0.weight", "body.0.bias", "body.2.weight", "body.2.bias"}
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"key": "another seed"},
-        {"steps": STEPS + 1},
-        {"optimizer": OptimizerSettings(learning_rate=0.04, accumulate=GATHER)},
-    ],
-)
-def test_a_checkpoint_of_something_else_is_ignored(
-    change: dict[str, object], tmp_path: Path
-) -> None:
-    file, listener = tmp_path / "c.pt", Listener()
-    train(Noisy(), batches(), checkpoint=file)
-    found = train(Noisy(), batches(), listener, checkpoint=file, **change)
-    assert_same(train(Noisy(), batches(), **change), found)
-    assert "belongs to other settings" in listener.notes[0]
-
-
-def test_a_checkpoint_of_another_version_is_ignored(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file, listener = tmp_path / "c.pt", Listener()
-    train(Noisy(), batches(), checkpoint=file)
-    monkeypatch.setattr(benchmark, "__version__", "another")
-    train(Noisy(), batches(), listener, checkpoint=file)
-    assert "or versions" in listener.notes[0]
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda data: b"", lambda data: b"no zip", lambda data: data[: len(data) // 2]]
-)
-def test_a_broken_checkpoint_is_ignored(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    file, listener = tmp_path / "c.pt", Listener()
-    whole = train(Noisy(), batches(), checkpoint=file)
-    file.write_bytes(damage(file.read_bytes()))
-    assert_same(whole, train(Noisy(), batches(), listener, checkpoint=file))
-    assert "is broken" in listener.notes[0]
-
-
 def encoder_weights(split: Split, folder: Path, progress: Listener) -> Mapping[str, Tensor]:
     settings = UserEncoderSettings.model_validate(
         {"transformer": {"width": 16}, "fit": {"epochs": 2, "batch_size": 16, "looks": 2}}
@@ -340,77 +203,3 @@ def test_shared_stages_go_on_too(
     assert "goes on from step 4 of" in listener.notes[0]
     assert whole.keys() == found.keys()
     assert all(torch.equal(whole[name], found[name]) for name in whole)
-
-
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
-            return (tmp_path / "sprung").write_text, ("x",)
-
-    file = tmp_path / "c.pt"
-    torch.save({"owner": Trap()}, file)
-    train(Noisy(), batches(), checkpoint=file)
-    assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("failed writing")]
-)
-def test_a_full_disk_is_said_once_and_training_goes_on(
-    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*args: object, **kwargs: object) -> None:
-        raise error
-
-    whole, listener = train(Noisy(), batches()), Listener()
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        found = train(
-            Noisy(), batches(), listener, checkpoint=tmp_path / "c.pt", save_every_seconds=0
-        )
-    assert_same(whole, found)
-    assert len(listener.notes) == 1
-    assert "goes on without saving" in listener.notes[0]
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_checkpoint_that_was_cut_or_changed_anywhere_is_not_taken_for_whole(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "c.pt"
-    train(Noisy(), batches(), checkpoint=file)
-    content = file.read_bytes()
-    owner = torch.load(file, weights_only=True)["owner"]
-    whole = CheckpointFile(file, owner, Listener()).load()
-    assert whole is not None
-    cut = [content[:size] for size in range(0, len(content), len(content) // 40)]
-    changed = []
-    for at in range(3, len(content), len(content) // 150):
-        damaged = bytearray(content)
-        damaged[at] ^= 1 << at % 8
-        changed.append(bytes(damaged))
-    refused = 0
-    for damaged_content in (*cut, *changed):
-        file.write_bytes(damaged_content)
-        listener = Listener()
-        found = CheckpointFile(file, owner, listener).load()
-        refused += found is None
-        if found is None:
-            assert len(listener.notes) == 1
-            assert listener.notes[0].startswith("begins anew")
-        else:  # it was padding
-            assert str(found) == str(whole)
-    assert refused >= len(cut) + len(changed) // 3
-
-
-def test_a_changed_weight_in_a_checkpoint_does_not_change_what_comes_out(tmp_path: Path) -> None:
-    whole = train(Noisy(), batches(), patience=0)
-    file, listener = tmp_path / "c.pt", Listener()
-    with pytest.raises(KeyboardInterrupt):
-        train(Noisy(interrupt_at=20), batches(), patience=0, checkpoint=file)
-    content = file.read_bytes()
-    saved = torch.load(file, weights_only=True)["weights"]["body.0.weight"]
-    at = content.index(saved.numpy().tobytes())
-    file.write_bytes(content[: at + 3] + bytes([content[at + 3] ^ 1]) + content[at + 4 :])
-    assert_same(whole, train(Noisy(), batches(), listener, patience=0, checkpoint=file))
-    assert ["is broken" in note for note in listener.notes] == [True]

@@ -65,6 +65,7 @@ def test_a_language_model_learns_the_same(kind: str, alone, both) -> None:
     for name in ("losses", "norms"):
         close(both[0][kind][name], both[1][kind][name], within=1e-6)
         close(both[0][kind][name], alone["tuned"][name], within=1e-3)
+        assert len(set(both[0][kind][name])) > 1
 
 
 def test_users_are_asked_once_and_answers_put_together(alone, both) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -28,9 +29,11 @@ def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes
     return out.getvalue()
 
 
-def refused(path: Path, match: str) -> None:
-    with pytest.raises(UserError, match=match), open_member(path, "r.csv"):
+def refusal(path: Path) -> str:
+    """What is said of an archive that is not opened."""
+    with pytest.raises(UserError) as caught, open_member(path, "r.csv"):
         pass
+    return str(caught.value)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
@@ -39,7 +42,7 @@ def test_devices_and_pipes(tmp_path: Path, kind: int) -> None:
     info.external_attr = (kind | 0o666) << 16
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr(info, "")
-    refused(tmp_path / "x.zip", "'r.csv' inside the archive is a device or a pipe")
+    assert "'r.csv' inside the archive is a device or a pipe" in refusal(tmp_path / "x.zip")
 
 
 @pytest.mark.parametrize("kind", [0, stat.S_IFREG])
@@ -67,7 +70,7 @@ def test_two_steps_that_each_would_pass(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(unpacking, "BOMB_BYTES", 1_000_000)
     monkeypatch.setattr(unpacking, "BOMB_RATIO", 2000)
     assert 2000 * len(inner) > 20_000_000
-    refused(tmp_path / "x.zip", r"an archive bomb\? [\d,]+ bytes unpack to")
+    assert re.search(r"an archive bomb\? [\d,]+ bytes unpack to", refusal(tmp_path / "x.zip"))
 
 
 def test_members_that_share_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +94,9 @@ def test_what_holds_itself_is_unpacked_once(tmp_path: Path) -> None:
     for _ in range(3):
         inner = zipped({"r.csv": inner})
     (tmp_path / "x.zip").write_bytes(inner)
-    refused(tmp_path / "x.zip", "is a zip archive inside something packed: unpack it first")
+    assert "is a zip archive inside something packed: unpack it first" in refusal(
+        tmp_path / "x.zip"
+    )
     twice = gzip.compress(gzip.compress(TEXT, mtime=0), mtime=0)
     (tmp_path / "y.csv.gz").write_bytes(twice)
     with (
@@ -106,7 +111,7 @@ def test_a_member_that_is_said_to_be_larger_than_the_archive(tmp_path: Path) -> 
     for place in (18, whole.rindex(b"PK\x01\x02") + 20):
         whole[place : place + 8] = struct.pack("<II", 2**31, 2**31)
     (tmp_path / "x.zip").write_bytes(whole)
-    refused(tmp_path / "x.zip", "truncated or damaged")
+    assert "truncated or damaged" in refusal(tmp_path / "x.zip")
 
 
 def test_a_dictionary_that_does_not_fit_into_memory(tmp_path: Path) -> None:
@@ -148,4 +153,4 @@ def test_a_stream_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     zeros = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = zeros.compress(b"\0" * 50_000_000) + zeros.flush(zlib.Z_FULL_FLUSH)
     (tmp_path / "r.csv.gz").write_bytes(b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + body)
-    refused(tmp_path, "an archive bomb")
+    assert "an archive bomb" in refusal(tmp_path)
