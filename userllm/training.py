@@ -92,6 +92,7 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     file = saved = None
     if stage.checkpoint is not None:
         file = CheckpointFile(stage.checkpoint, _owner(learner, stage), progress)
+        ranks.agreed(None)  # who writes checkpoints is here, and so done with the last one
         saved = file.load()
     rehearsal = open_rehearsal()
     if rehearsal is not None:
