@@ -21,6 +21,7 @@ from benchmark.cost.answers import answer_cost
 from benchmark.cost.bills import with_bills
 from benchmark.cost.facts import Cost
 from benchmark.data.division import Split
+from benchmark.durable import whole_file
 from benchmark.errors import RunError
 from benchmark.failures import explain, out_of_memory
 from benchmark.folders import in_place
@@ -210,8 +211,9 @@ class _Clock:
         self.seconds += time.perf_counter() - self._began
         if not ranks.first():
             return
-        with contextlib.suppress(OSError):  # no folder: nothing to go on from
-            self._file.write_text(str(self.seconds))
+        if self._file.parent.exists():  # else there is nothing to go on from
+            with contextlib.suppress(OSError), whole_file(self._file) as fresh:
+                fresh.write_text(str(self.seconds))
 
     def at_least(self, report: FitReport) -> float:
         """The seconds; where a call before was killed, what its checkpoints know of training."""

@@ -9,22 +9,20 @@ lock, names its process in it, and breaks that of a process of this host that ha
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from benchmark.types import Progress
-
 
 @contextlib.contextmanager
-def locked(folder: Path, name: str, progress: Progress, waiting: str) -> Iterator[None]:
+def locked(folder: Path, name: str, tell: Callable[[str], None], waiting: str) -> Iterator[None]:
     """Holds a lock.
 
     Args:
         folder: Of what is locked; the lock lies hidden in it.
         name: What is locked.
-        progress: Is told what is waited for.
+        tell: Is told what is waited for.
         waiting: What to say where another call has it.
     """
     locks = folder / ".locks"
@@ -33,7 +31,7 @@ def locked(folder: Path, name: str, progress: Progress, waiting: str) -> Iterato
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        progress.note(waiting)
+        tell(waiting)
         lock.acquire()
     try:
         yield

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.durable import whole_file
 from benchmark.errors import UserError
 from benchmark.provenance import versions_line
 from benchmark.reporting.language_model import language_models, named
@@ -210,9 +211,8 @@ def _update(document: Path, check: bool) -> int:
     if check:
         print(f"{document} is behind its records: run make readme-results", file=sys.stderr)
         return 1
-    fresh = document.with_name(f".{document.name}.tmp")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(document)
+    with whole_file(document) as fresh:
+        fresh.write_text(text, encoding="utf-8")
     return 0
 
 

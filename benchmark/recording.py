@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -139,10 +138,8 @@ def make_record(
 def write_cell(folder: Path, record: results.RunRecord, evaluation: Evaluation) -> None:
     """Writes a record and its examples into a folder that is there."""
     write_examples(folder, Stored(evaluation.examples, evaluation.labels))
-    with (folder / results.RECORD).open("w", encoding="utf-8") as file:
-        file.write(record.model_dump_json(indent=2) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    text = record.model_dump_json(indent=2) + "\n"
+    (folder / results.RECORD).write_text(text, encoding="utf-8")
 
 
 def _stage(stage: StageReport) -> results.Stage:

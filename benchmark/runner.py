@@ -203,9 +203,7 @@ def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: boo
         stops = isinstance(error, DataChangedError) or disk_is_full(error)
         reason, stops = ranks.agreed([reason, stops])
         progress.finish(f"failed: {reason}")
-        if isinstance(error, DataChangedError):
-            raise StopError(reason) from None
-        kept = isinstance(error, KeptError) or not ranks.first()
+        kept = isinstance(error, KeptError | DataChangedError) or not ranks.first()
         log = None if kept else _write_log(cell)
         if stops:
             raise StopError(reason) from None
@@ -218,7 +216,7 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         if ranks.first():
             folder = cell.folder.parent
-            held.enter_context(locked(folder, cell.folder.name, progress, waiting))
+            held.enter_context(locked(folder, cell.folder.name, progress.note, waiting))
         yield
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmark.durable import whole_file
 from benchmark.plan import Cell
 from benchmark.settings import build, flatten, merge, nest
 from benchmark.types import Progress
@@ -57,10 +57,8 @@ class Smaller:
 
     def write(self, folder: Path) -> None:
         """Remembers the changes beside a cell's checkpoints, which belong to them."""
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f".{_FILE}.tmp"
-        fresh.write_text(json.dumps(dict(self.changes)), encoding="utf-8")
-        os.replace(fresh, folder / _FILE)
+        with whole_file(folder / _FILE) as fresh:
+            fresh.write_text(json.dumps(dict(self.changes)), encoding="utf-8")
 
     @classmethod
     def read(cls, folder: Path, cell: Cell) -> Smaller:

@@ -7,10 +7,11 @@ import pytest
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.data.splits import split_last
+from tests.processes import started
 from tests.tiny_model import encoder, llm, schema, trie
 from tests.world import small_world
 
-__all__ = ["encoder", "llm", "schema", "trie", "world", "world_split"]
+__all__ = ["encoder", "llm", "schema", "started", "trie", "world", "world_split"]
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def tune_method(
     """
     journal = search.journal(method)
     waiting = f"another call searches settings of {method}; waiting for it"
-    with locked(journal.parent, journal.name, progress, waiting):
+    with locked(journal.parent, journal.name, progress.note, waiting):
         entries = read_tuned(search.file)
         if search.anew:
             journal.unlink(missing_ok=True)
@@ -173,7 +173,7 @@ def _keep(
         What the file says of the method then, and what should be known of others.
     """
     waiting = f"another call writes {search.file}; waiting for it"
-    with locked(search.config.out, search.file.name, progress, waiting):
+    with locked(search.config.out, search.file.name, progress.note, waiting):
         entries = read_tuned(search.file)
         # A call that tried nothing is not to say that it made what an earlier one found.
         if entries.get(method, {}).get("history") != entry["history"]:

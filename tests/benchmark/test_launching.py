@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from benchmark.planning import open_world, planned_cells
 from benchmark.results import read_record
 from benchmark.variants import Variant
 from tests.fakes import make_tables
-from tests.processes import ROOT, alive, environment, kill
+from tests.processes import ROOT, alive, environment
 
 RUN = [
     "run", "--task", "next_item", "--dataset", "synthetic", "--preset", "smoke",
@@ -39,15 +38,6 @@ NOT_COMPARED = {"created", "fit", "evaluation_seconds", "peak_memory_bytes", "co
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that a test starts; none is left behind."""
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for own in processes:
-        kill(own)
 
 
 def start(out: Path, *more: str) -> subprocess.Popen[str]:

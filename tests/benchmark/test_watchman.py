@@ -4,24 +4,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from benchmark.watchman import run_together
-from tests.processes import ROOT, alive, environment, kill
+from tests.processes import ROOT, alive, environment
 
 PATIENCE_SECONDS = 200
-
-
-@pytest.fixture
-def started() -> Iterator[list[subprocess.Popen[str]]]:
-    """Processes that a test starts; none is left behind."""
-    processes: list[subprocess.Popen[str]] = []
-    yield processes
-    for own in processes:
-        kill(own)
 
 
 def wait_until(true: Callable[[], bool]) -> None:

@@ -12,13 +12,14 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from benchmark import home
 from benchmark.data.store.fetching import CutError, Fetcher, RefusedError
 from benchmark.data.store.ready import download_folder
 from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
+from benchmark.locking import locked
 
 _NOT_FOUND, _GONE = 404, 410
 Arrived = Callable[[str, int, int | None], None]
@@ -98,17 +99,10 @@ def download(
     """
     files = remotes(name, entry)
     folder = download_folder(name)
-    from filelock import FileLock, Timeout
-
-    lock = home.downloads_folder() / f".{name.replace('/', '_')}.lock"
+    waiting = f"another process is downloading {name}; waiting for it"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            guard = FileLock(lock).acquire(timeout=0)
-        except Timeout:
-            say(f"another process is downloading {name}; waiting for it")
-            guard = FileLock(lock).acquire()
-        with guard:
+        with locked(home.downloads_folder(), quote(name, safe=""), say, waiting):
             for remote in files:
                 if force:
                     remote.place.unlink(missing_ok=True)

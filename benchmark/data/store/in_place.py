@@ -9,28 +9,20 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
-from filelock import FileLock, Timeout
-
 from benchmark import home
 from benchmark.data.store.manifest import dataset_folder
+from benchmark.durable import sync
+from benchmark.locking import locked
 
 
-@contextlib.contextmanager
-def locked(name: str, tell: Callable[[str], None]) -> Iterator[None]:
+def alone(name: str, tell: Callable[[str], None]) -> AbstractContextManager[None]:
     """Holds the lock of a data set; waits where another process holds it."""
-    lock = FileLock(_hidden(".locks", name).with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        tell(f"another process is preparing {name}; waiting for it")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
+    waiting = f"another process is preparing {name}; waiting for it"
+    return locked(home.datasets_folder(), quote(name, safe=""), tell, waiting)
 
 
 def recover(name: str) -> None:
@@ -67,6 +59,7 @@ def put_in_place(name: str, new: Path) -> None:
         if before.exists():
             before.rename(folder)
         raise
+    sync(folder.parent)
     shutil.rmtree(before, ignore_errors=True)
 
 

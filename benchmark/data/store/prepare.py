@@ -84,7 +84,7 @@ def prepare(
         raise UserError(f"data set {name!r} is not available: {reason}")
     if not source.exists():
         raise UserError(f"{source} is not there")
-    with _failures_told(name), in_place.locked(name, tell):
+    with _failures_told(name), in_place.alone(name, tell):
         in_place.recover(name)
         code = hash_code(entry)
         if not force:
