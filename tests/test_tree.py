@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = [
     path
-    for folder in ("benchmark", "userllm", "baselines")
+    for folder in ("benchmark", "userllm", "baselines", "tests")
     for path in (ROOT / folder).rglob("*.py")
 ]
 
