@@ -139,7 +139,7 @@ def train_once(
         seed=context.seed,
         **device_facts(settings.optimizer, context.accelerator),
     )
-    folder, report = cached_stage(context.cache, key, build)
+    folder, report = cached_stage(context.cache, key, build, context.progress.note)
     model.load_state_dict(load_file(folder / _WEIGHTS))
     model.to(training_device(context.accelerator)).eval()
     return report

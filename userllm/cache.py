@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 
 import benchmark
 from benchmark import ranks
 from benchmark.durable import sync_tree
 from benchmark.errors import RunError
+from benchmark.locking import locked
 from benchmark.types import CurvePoint, StageReport
+from userllm.progress import Silent
 from userllm.rehearsal import open_rehearsal
 
 _REPORT, _SUMS = "stage.json", "checksums.json"
+_SILENT = Silent()
 _PACKAGES = ("torch", "transformers", "tokenizers", "lightning")
 
 
@@ -47,7 +49,10 @@ def stage_key(name: str, **parts: Any) -> str:
 
 
 def cached_stage(
-    cache: Path, key: str, build: Callable[[Path], StageReport]
+    cache: Path,
+    key: str,
+    build: Callable[[Path], StageReport],
+    tell: Callable[[str], None] = _SILENT.note,
 ) -> tuple[Path, StageReport]:
     """Returns a finished stage's folder and report; builds it where there is none.
 
@@ -59,6 +64,7 @@ def cached_stage(
         cache: Folder of all stages.
         key: From `stage_key`.
         build: Writes the stage's files into a folder and returns its report.
+        tell: Is told where another process is waited for.
     """
     place = cache / key
     rehearsal = open_rehearsal()
@@ -66,12 +72,12 @@ def cached_stage(
         if _read(place) is not None:
             rehearsal.found.append(cache != rehearsal.scratch)
         elif cache != rehearsal.scratch:
-            return cached_stage(rehearsal.scratch, key, build)
+            return cached_stage(rehearsal.scratch, key, build, tell)
     found = _found(place)
     if found is not None:
         return place, replace(found, reused=True)
     began = time.perf_counter()
-    with _held(cache, key):
+    with _held(cache, key, tell):
         found = _found(place)
         if found is not None:
             waited = time.perf_counter() - began
@@ -80,14 +86,12 @@ def cached_stage(
 
 
 @contextlib.contextmanager
-def _held(cache: Path, key: str) -> Iterator[None]:
+def _held(cache: Path, key: str, tell: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock of a stage, process zero for all that train together."""
     if not ranks.first():
         yield
         return
-    locks = cache / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{key}.lock"):
+    with locked(cache, key, tell, "another cell makes this stage too; waiting for it"):
         yield
 
 

@@ -73,7 +73,7 @@ def embedded_language_model(
         tokenizer.save_pretrained(folder)
         return report
 
-    folder, report = cached_stage(cache, key, build)
+    folder, report = cached_stage(cache, key, build, progress.note)
     llm = load_language_model(str(folder))
     llm.identity = f"embedded:{key}"
     return llm, report

@@ -93,7 +93,7 @@ def item_vectors(
         save_file({"vectors": embed_lines(llm, lines, components)}, folder / _VECTORS)
         return StageReport("item_text", time.perf_counter() - begun)
 
-    folder, report = cached_stage(cache, key, build)
+    folder, report = cached_stage(cache, key, build, progress.note)
     return load_file(folder / _VECTORS)["vectors"], (*stages, report)
 
 

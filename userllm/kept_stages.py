@@ -50,7 +50,7 @@ def kept_stage(
         save_file({n: v.cpu().clone().contiguous() for n, v in trained}, folder / _WEIGHTS)
         return report
 
-    folder, report = cached_stage(cache, key, build)
+    folder, report = cached_stage(cache, key, build, progress.note)
     if report.reused:
         learner.to(training_device(stage.accelerator))
         put_back(learner, load_file(folder / _WEIGHTS))

@@ -140,7 +140,7 @@ def pretrained_encoder(
         **_text_facts(settings, text),
         **device_facts(settings.optimizer, accelerator),
     )
-    folder, report = cached_stage(cache, key, build)
+    folder, report = cached_stage(cache, key, build, progress.note)
     encoder.load_state_dict(load_file(folder / _WEIGHTS))
     return encoder.to(training_device(accelerator)).eval(), report
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig
+from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
 from benchmark.errors import RunError, UserError
 from benchmark.failures import explain
@@ -20,6 +21,7 @@ from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.inspection import workers_of
 from benchmark.scaleout.messages import Answer, Opening, Request
 from benchmark.scaleout.order import stages_of
+from benchmark.scaleout.patience import ended, overdue
 from benchmark.scaleout.placing import Placing
 from benchmark.scaleout.work import work
 
@@ -29,10 +31,8 @@ if TYPE_CHECKING:
     from benchmark.scaleout.crew import Crew
 
 _TICK_SECONDS = 0.5
-_OPENING_SECONDS = 600.0
 _UNHEARD = 5
 """How often a worker may die with a cell that it has not told of: one in line, or gone at once."""
-"""How long a worker may take to open its world, where the time of a cell is limited."""
 
 
 class Watch:
@@ -125,9 +125,15 @@ class Watch:
             self._submit(chosen)
 
     def _look(self) -> Mapping[str, Mapping[str, Any]]:
+        if self._stopped:  # nobody who comes is given anything
+            return workers_of(self._client)
         try:
             fingerprint = self._world.dataset.fingerprint
             return self._crew.workers(self._client, self._config, fingerprint)
+        except UserError:
+            if not self._changed():
+                raise
+            return workers_of(self._client)
         except (OSError, TimeoutError) as error:
             raise _gone(error) from None
 
@@ -226,23 +232,32 @@ class Watch:
             self._land(flight, flight.failed(explain(error)))
             return
         del self._flying[flight.token]
-        if answer.kind == "refused":
-            raise UserError(f"worker {flight.worker} {answer.text}")
-        if answer.kind == "wrong" or answer.row is None:
-            raise UserError(answer.text)
+        if answer.row is None:
+            if not self._changed():
+                refused = answer.kind == "refused"
+                raise UserError(f"worker {flight.worker} {answer.text}" if refused else answer.text)
+            self._land(flight, flight.failed(self._stopped))
+            return
         if answer.kind == "stopped":
             self._stopped = answer.row.error
         self._land(flight, flight.settled(answer.row), answer.said)
+
+    def _changed(self) -> bool:
+        """Whether the data changed under the run: workers that open them now are not to blame."""
+        try:
+            self._world.check_data()
+        except DataChangedError as error:
+            self._stopped = self._stopped or str(error)
+        return bool(self._stopped)
 
     def _end_what_hangs(self) -> None:
         """Gives up cells that have had their time, and ends the processes that they hang in."""
         limit = self._crew.scale.cell_seconds
         if limit is None:
             return
-        for flight in list(self._flying.values()):
-            lives = flight.worker in self._placing.workers
-            allowed = limit if flight.open else max(limit, _OPENING_SECONDS)
-            if lives and time.monotonic() - flight.begun > allowed:
+        flying = list(self._flying.values())
+        for flight in overdue(flying, self._made, limit, time.monotonic()):
+            if flight.worker in self._placing.workers:
                 self._drop(flight)
                 reason = f"not done after {duration(limit)} (--cell-seconds): given up"
                 self._land(flight, flight.failed(reason))
@@ -264,6 +279,7 @@ class Watch:
 
     def _land(self, flight: Flight, row: Row, said: str = "") -> None:
         """A cell has its row."""
+        ended(flight, self._flying.values(), self._made, time.monotonic())
         self._made |= flight.stages
         self._rows[flight.cell.config_hash] = row
         self._crew.view.finish(flight.token, said or (f"failed: {row.error}" if row.error else ""))

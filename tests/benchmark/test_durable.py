@@ -125,24 +125,28 @@ def test_a_stage_that_was_cut_or_changed_is_built_again(tmp_path: Path, size: in
 
 
 def test_of_two_that_need_a_stage_one_builds_it(tmp_path: Path) -> None:
-    begun, built = threading.Event(), []
+    waited, built, told = threading.Event(), [], []
 
     def build(folder: Path) -> StageReport:
         built.append(folder)
-        begun.wait(60)
+        assert waited.wait(60)
         return build_stage(folder)
 
+    def tell(text: str) -> None:
+        told.append(text)
+        waited.set()
+
+    def make() -> None:
+        reports.append(cached_stage(tmp_path, "key", build, tell)[1])
+
     reports: list[StageReport] = []
-    both = [
-        threading.Thread(target=lambda: reports.append(cached_stage(tmp_path, "key", build)[1]))
-        for _ in range(2)
-    ]
+    both = [threading.Thread(target=make) for _ in range(2)]
     for thread in both:
         thread.start()
-    begun.set()
     for thread in both:
         thread.join()
     assert len(built) == 1
+    assert told == ["another cell makes this stage too; waiting for it"]
     assert sorted(report.reused for report in reports) == [False, True]
 
 

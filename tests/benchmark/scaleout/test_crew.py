@@ -10,6 +10,7 @@ import pytest
 
 from benchmark import planning
 from benchmark.config import read_config
+from benchmark.data.store.seal import DataChangedError
 from benchmark.errors import UserError
 from benchmark.runner import run
 from benchmark.scaleout import cluster
@@ -211,6 +212,26 @@ def test_workers_with_other_data_are_refused(bench, monkeypatch):
         pytest.raises(UserError, match=r"worker tcp://\S+ has the data .*, here it is abc:"),
     ):
         bench(settling=crew.settle)
+    assert bench.fits() == 0
+
+
+def test_data_that_change_under_a_run_are_its_rows_and_no_workers_fault(bench, monkeypatch):
+    class Changed:
+        def check(self):
+            raise DataChangedError("the data set changed on the disk")
+
+    def other(*arguments):
+        world = planning.open_world(*arguments)
+        return replace(world, dataset=replace(world.dataset, fingerprint="abc"), seal=Changed())
+
+    monkeypatch.setattr("benchmark.runner.open_world", other)
+    for check in (None, lambda *arguments, **named: None):  # found by the look, and by the cell
+        if check is not None:
+            monkeypatch.setattr("benchmark.scaleout.crew.check_workers", check)
+        with changed(bench.crew) as crew:
+            rows = bench(settling=crew.settle, seeds="0,1,2")
+        assert all("the data set changed on the disk" in row.error for row in rows)
+        assert rows[-1].error.startswith("not run: ")
     assert bench.fits() == 0
 
 
