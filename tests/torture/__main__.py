@@ -31,29 +31,33 @@ COMMANDS = {
 """What can be killed; `tiny` and `least` are what the test suite kills."""
 
 
-def main() -> int:
+def main(asked: list[str]) -> int:
     """Runs a campaign and says what came of it."""
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
+    usage = "python -m tests.torture [COMMAND] [options] [-- OPTION...]"
+    parser = argparse.ArgumentParser(usage=usage, description=__doc__)
     parser.add_argument("command", nargs="?", choices=COMMANDS, default="run")
-    parser.add_argument("options", nargs="*", metavar="OPTION", help="of the command, behind --")
-    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=200, help="how often a process is killed")
     parser.add_argument("--seed", type=int, default=0, help="of when and how is killed")
-    parser.add_argument("--lives", type=int, default=25, help="kills that one run takes, about")
-    parser.add_argument("--start-seconds", type=float, default=15.0, help="imports take, about")
+    parser.add_argument("--lives", type=int, default=25, help="kills from a run's start to its end")
+    parser.add_argument(
+        "--start-seconds", type=float, default=15.0, help="what imports take, about: kills within"
+    )
     parser.add_argument("--save-every", type=float, default=0.1, help="seconds from save to save")
     parser.add_argument(
         "--signals", default="KILL", help="comma-separated, for example INT,TERM,HUP"
     )
     parser.add_argument("--children", action="store_true", help="kill child processes too")
     parser.add_argument("--folder", type=Path, default=Path("results/torture"))
-    given = parser.parse_args()
+    # argparse takes nothing behind "--" once an option has followed the command.
+    end = asked.index("--") if "--" in asked else len(asked)
+    given, options = parser.parse_args(asked[:end]), asked[end + 1 :]
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
     from tests.torture.campaign import Campaign
     from tests.torture.warm import warm_up
 
     warm_up(given.save_every)
     campaign = Campaign(
-        [*COMMANDS[given.command], *given.options],
+        [*COMMANDS[given.command], *options],
         given.folder,
         given.kills,
         given.seed,
@@ -75,4 +79,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

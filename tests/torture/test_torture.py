@@ -37,6 +37,16 @@ def test_a_run_that_is_killed_five_times_ends_as_one_that_is_not(tmp_path: Path)
     assert re.search(r"^5 kills in .*; 0 problems$", done.stdout, re.MULTILINE)
 
 
+def test_what_follows_two_dashes_is_the_commands(tmp_path: Path) -> None:
+    """As `make torture` calls it."""
+    makefile = (ROOT / "Makefile").read_text()
+    (asked,) = re.findall(r"-m tests.torture run (.* -- .*)", makefile)
+    done = torture("run", "--folder", str(tmp_path), *asked.split(), "--no-such-option")
+    assert "the unbroken run ended with 2" in done.stdout
+    assert "--no-such-option" in done.stdout
+    assert "--workers" not in done.stdout
+
+
 def test_equal_seeds_draw_equal_deaths() -> None:
     def draw(seed: int) -> list[object]:
         deaths = Deaths(seed, 10.0, 300, 10, 5.0, children=True)
