@@ -158,7 +158,7 @@ def _print(
         table.add_row(*_cells(outcome, metrics, compared))
     console = open_console()
     seeds = dict.fromkeys(str(row.seed) for row in rows)
-    print(f"{title(rows)}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}".lstrip(", "))
+    print(f"{title(rows)}, seed{'s' if len(seeds) > 1 else ''} {', '.join(seeds)}")
     console.print(table)
     print_reasons(rows)
     print(

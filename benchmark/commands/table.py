@@ -147,13 +147,14 @@ def _budget(row: Row) -> str:
 
 def title(rows: Sequence[Row]) -> str:
     """What rows of a table have in common."""
+    tasks = ", ".join(dict.fromkeys(row.task for row in rows))
     record = next((row.record for row in rows if row.record), None)
     if record is None:
-        return ""
+        return f"{tasks} on {rows[0].dataset}: preset {rows[0].preset}"
     seen = "taken out" if record.protocol.seen == "exclude" else "left in"
     of_items = f"seen items {seen}, " if record.task.name == "next_item" else ""
     return (
-        f"{', '.join(dict.fromkeys(row.task for row in rows))} on {record.dataset.name}: "
+        f"{tasks} on {record.dataset.name}: "
         f"{record.protocol.part} targets of {record.examples:,} users, {of_items}"
         f"preset {record.preset}{_models(rows)}"
     )

@@ -45,14 +45,10 @@ def read_rows(folders: Sequence[Path]) -> tuple[list[Row], list[LeftOut]]:
         rows.append(row_of(record, path))
     if not rows:
         where = ", ".join(map(str, folders))
-        first = (
-            f"; the first of {len(left_out)}: {left_out[0].what} {left_out[0].why}"
-            if left_out
-            else ""
-        )
-        raise UserError(
-            f"no record that can be read under {where}{first}: run userllm-bench run first"
-        )
+        advice = "run userllm-bench run first"
+        if left_out:
+            advice = f"the first of {len(left_out)}: {left_out[0].what} {left_out[0].why}"
+        raise UserError(f"no record that can be read under {where}: {advice}")
     return rows, left_out
 
 

@@ -233,6 +233,12 @@ def test_the_table_fits_its_terminal(monkeypatch, capsys, width):
     assert "tune 3 ep" in out
 
 
+def test_a_table_of_failures_says_what_was_asked_for(bench):
+    code, out, _ = bench(*RUN, "--methods", "alpha", "--set", "alpha.fail=crash")
+    assert code == 1
+    assert "next_item on world: preset quick" in out
+
+
 def test_nothing_read_from_a_closed_pipe_is_no_traceback():
     done = subprocess.run(
         f"{sys.executable} -m benchmark list settings | true",

@@ -179,6 +179,12 @@ def test_wrong_input_is_one_line(tmp_path, capsys, monkeypatch, options, told) -
 def test_a_folder_without_records_says_what_makes_some(tmp_path, capsys) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "run userllm-bench run first" in capsys.readouterr().err
+    (tmp_path / "cell").mkdir()
+    (tmp_path / "cell" / "record.json").write_text('{"half')
+    assert main(["report", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert "the first of 1: " in told
+    assert "run userllm-bench run first" not in told
 
 
 def test_the_template_of_the_project_has_what_it_says() -> None:
