@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RunError, UserError
+from benchmark.failures import explain
 from benchmark.scaleout.demands import GPU, MEMORY, THREADS
 from benchmark.scaleout.scale import Scale
 
@@ -86,17 +87,22 @@ def _local(count: int, threads: int, accelerator: str) -> Iterator[Client]:
         "distributed.nanny.pre-spawn-environ": dict.fromkeys(_POOLS, threads),
         **_FEWER_WAKES,
     }
-    with (
-        dask.config.set(settings),
-        SpecCluster(
-            workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, name="cells"
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(settings))
         try:
+            cluster = SpecCluster(
+                workers=workers, scheduler=scheduler, silence_logs=logging.CRITICAL, name="cells"
+            )
+            stack.enter_context(cluster)
+            client = stack.enter_context(Client(cluster, set_as_default=False))
             client.wait_for_workers(count, timeout=_START_SECONDS)
         except (TimeoutError, asyncio.TimeoutError):
             raise RunError(f"{count} workers did not start in {_START_SECONDS} s") from None
+        except (RuntimeError, OSError) as error:
+            reason = explain(error.__cause__ or error)
+            raise RunError(
+                f"{count} workers did not start ({reason}): the same command tries again"
+            ) from None
         yield client
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +71,8 @@ def check_workers(
                 "end a cell that hangs there"
             )
     here = host.package_versions()
-    with _file_in(config.out) as seen:
-        file = str(seen.absolute())
-        said = client.run(inspect, config.dataset, file, workers=list(workers), on_error="return")
+    mark = str(_mark_of(config.out).absolute())
+    said = client.run(inspect, config.dataset, mark, workers=list(workers), on_error="return")
     for address, text in said.items():
         reason = _refusal(text, here, fingerprint, config)
         if reason:
@@ -104,9 +102,12 @@ def _refusal(said: object, here: Mapping[str, str], fingerprint: str, config: Ru
     return ""
 
 
-@contextlib.contextmanager
-def _file_in(folder: Path) -> Iterator[Path]:
-    """An empty file in the folder of results, there while the block lasts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".seen-") as file:
-        yield Path(file.name)
+def _mark_of(folder: Path) -> Path:
+    """A file that no other folder of results has: made once, it stays among the locks."""
+    locks = folder / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    for mark in locks.glob("folder-*"):
+        return mark
+    mark = locks / f"folder-{uuid.uuid4().hex}"
+    mark.touch()
+    return mark

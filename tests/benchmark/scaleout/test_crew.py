@@ -11,7 +11,7 @@ import pytest
 from benchmark import planning
 from benchmark.config import read_config
 from benchmark.data.store.seal import DataChangedError
-from benchmark.errors import UserError
+from benchmark.errors import RunError, UserError
 from benchmark.runner import run
 from benchmark.scaleout import cluster
 from benchmark.scaleout.crew import crew_of
@@ -238,7 +238,7 @@ def test_data_that_change_under_a_run_are_its_rows_and_no_workers_fault(bench, m
 def test_workers_that_do_not_see_the_results_are_refused(bench, monkeypatch, tmp_path):
     from benchmark.scaleout import inspection
 
-    monkeypatch.setattr(inspection, "_file_in", lambda folder: elsewhere(tmp_path))
+    monkeypatch.setattr(inspection, "_mark_of", lambda folder: tmp_path / "on another machine")
     with (
         changed(bench.crew) as crew,
         pytest.raises(UserError, match=r"does not see the folder .*out: --out"),
@@ -246,15 +246,24 @@ def test_workers_that_do_not_see_the_results_are_refused(bench, monkeypatch, tmp
         bench(settling=crew.settle)
 
 
-class elsewhere:  # noqa: N801
-    def __init__(self, folder):
-        self.file = folder / "on another machine"
+def test_a_folder_of_results_has_one_mark(tmp_path):
+    from benchmark.scaleout.inspection import _mark_of
 
-    def __enter__(self):
-        return self.file
+    marks = {_mark_of(tmp_path / name) for name in ("a", "a", "b")}
+    assert [mark.exists() for mark in marks] == [True, True]
+    assert len({mark.name for mark in marks}) == 2
 
-    def __exit__(self, *error):
-        pass
+
+def test_workers_that_die_while_they_start_are_one_line(monkeypatch):
+    def die(**options):
+        raise RuntimeError("Nanny failed to start.") from OSError("the process was killed")
+
+    monkeypatch.setattr("distributed.SpecCluster", die)
+    with (
+        crew_of(Scale(workers=2), TABLES, io.StringIO()) as crew,
+        pytest.raises(RunError, match=r"2 workers did not start \(.*killed\): the same command"),
+    ):
+        crew.start(2, 1, "cpu")
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "tls://127.0.0.1:1"])
