@@ -5,6 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+GOES_ON = (
+    "finished cells are kept, the same command goes on from there (with --force it begins anew)"
+)
+"""What becomes of a run that was cut short."""
+
 
 class UserError(Exception):
     """Wrong input: exit code 2."""

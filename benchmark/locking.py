@@ -10,9 +10,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+
+_listener: ContextVar[Callable[[bool], None]] = ContextVar("listener", default=lambda waits: None)
+
+
+@contextlib.contextmanager
+def heard(listener: Callable[[bool], None]) -> Iterator[None]:
+    """Tells of the locks that the block waits for: True when it begins to wait, then False."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
 
 
 @contextlib.contextmanager
@@ -32,7 +45,10 @@ def locked(folder: Path, name: str, tell: Callable[[str], None], waiting: str) -
         lock.acquire(timeout=0)
     except Timeout:
         tell(waiting)
+        listener = _listener.get()
+        listener(True)
         lock.acquire()
+        listener(False)
     try:
         yield
     finally:

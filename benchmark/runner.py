@@ -15,7 +15,7 @@ from benchmark import identity, ranks, results
 from benchmark.cell import discard_unfinished, run_cell
 from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
-from benchmark.errors import RunError, UserError
+from benchmark.errors import GOES_ON, RunError, UserError
 from benchmark.example_files import read_stored
 from benchmark.failures import disk_is_full, explain
 from benchmark.folders import recover
@@ -162,15 +162,26 @@ def checked(
     return variants, layers, llm_facts
 
 
-def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: bool) -> Row:
-    """The row of one cell: read where it is finished, run where it is not."""
+def settle(
+    row: Row, cell: Cell, world: World, progress: RunProgress, force: bool, *, again: bool = False
+) -> Row:
+    """The row of one cell: read where it is finished, run where it is not.
+
+    Args:
+        row: What it says before anything is known.
+        cell: The cell.
+        world: What it shares with others.
+        progress: Is told how far it is.
+        force: Whether it is run all the same, from its beginning.
+        again: Whether this same call has begun it before: it goes on from there then.
+    """
     if was_stopped():  # and a library said nothing of it
         raise KeyboardInterrupt
     progress.begin(cell.title)
     try:
         waiting = "another call is at this cell; waiting for it"
         with _held(cell, progress, waiting):
-            finished = ranks.by_first(lambda: _found(cell, progress, force))
+            finished = ranks.by_first(lambda: _found(cell, progress, force, again))
             if ranks.agreed(finished is not None):
                 progress.finish("finished before, skipped (--force runs it again)")
                 return row if finished is None else row_of(finished, cell)
@@ -196,8 +207,7 @@ def settle(row: Row, cell: Cell, world: World, progress: RunProgress, force: boo
         reason = explain(error)
         if not ranks.failed_in_all():
             raise RunError(
-                f"one of the processes of {cell.title} failed ({reason}); finished cells are kept, "
-                "the same command goes on from there"
+                f"one of the processes of {cell.title} failed ({reason}); {GOES_ON}"
             ) from error
         # What process zero met decides: others may only have heard of it.
         stops = isinstance(error, DataChangedError) or disk_is_full(error)
@@ -220,11 +230,11 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
         yield
 
 
-def _found(cell: Cell, progress: RunProgress, force: bool) -> results.RunRecord | None:
+def _found(cell: Cell, progress: RunProgress, force: bool, again: bool) -> results.RunRecord | None:
     """The record of a cell that need not run; what it began is forgotten where it begins anew."""
     recover(cell.folder)
     finished = finished_record(cell, progress, force)
-    if force or finished is not None:
+    if finished is not None or (force and not again):
         discard_unfinished(cell)
     return finished
 

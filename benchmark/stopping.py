@@ -13,11 +13,12 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from benchmark.errors import GOES_ON
+
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """What stops a command."""
-_TEXT = "interrupted; finished cells are kept, the same command goes on from there"
 _received: list[int] = []
 
 
@@ -67,5 +68,5 @@ def say_stopped() -> int:
     Returns:
         The exit code: 128 and the signal's number, 130 after Ctrl-C.
     """
-    print(f"error: {_TEXT}", file=sys.stderr, flush=True)
+    print(f"error: interrupted; {GOES_ON}", file=sys.stderr, flush=True)
     return 128 + (_received[0] if _received else signal.SIGINT)

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from benchmark.errors import GOES_ON
 from benchmark.stopping import SIGNALS
 
 _WATCHED = "USERLLM_BENCH_WATCHED"
@@ -58,8 +59,7 @@ def run_together(command: Sequence[str], numbers: Sequence[Mapping[str, str]]) -
             if ended < 0:
                 how = f"was killed (signal {-ended})"
             print(
-                f"error: process {numbers[culprit]['RANK']} {how}; finished cells are kept, the "
-                "same command goes on from there",
+                f"error: process {numbers[culprit]['RANK']} {how}; {GOES_ON}",
                 file=sys.stderr,
                 flush=True,
             )

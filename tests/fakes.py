@@ -59,6 +59,7 @@ class Fake:
         if settings.log:
             with Path(settings.log).open("a") as file:
                 file.write("fit\n")
+        began = self._began(context.checkpoints)
         context.progress.stage("count", settings.epochs)
         context.progress.update(1.0, loss=2.5)
         if settings.wait:
@@ -73,7 +74,18 @@ class Fake:
             "count", seconds=0.5, steps=10, epochs=settings.epochs, targets=100,
             curve=(CurvePoint(0.2, 5, value / 2), CurvePoint(0.5, 10, value)),
         )  # fmt: skip
-        return FitReport((stage,), parameters=12, trained_parameters=12, notes=("a note",))
+        notes = ("a note", "it goes on") if began else ("a note",)
+        return FitReport((stage,), parameters=12, trained_parameters=12, notes=notes)
+
+    def _began(self, checkpoints: Path | None) -> bool:
+        """Whether this very cell was begun before, which only what dies leaves a trace of."""
+        if checkpoints is None or self.settings.fail != "die once":
+            return False
+        trace = checkpoints / "begun"
+        began = trace.exists()
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        trace.touch()
+        return began
 
     def _fail(self) -> None:
         fail = self.settings.fail

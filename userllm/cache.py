@@ -78,11 +78,11 @@ def cached_stage(
         return place, replace(found, reused=True)
     began = time.perf_counter()
     with _held(cache, key, tell):
+        waited = time.perf_counter() - began
         found = _found(place)
         if found is not None:
-            waited = time.perf_counter() - began
             return place, replace(found, reused=True, waited_seconds=waited)
-        return place, _built(place, build)
+        return place, replace(_built(place, build), waited_seconds=waited)
 
 
 @contextlib.contextmanager

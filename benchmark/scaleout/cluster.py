@@ -122,6 +122,8 @@ def _client_of(address: str) -> Iterator[Client]:
                 "configuration, e.g. DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
             )
         raise UserError(f"--scheduler {address} does not answer: {hint} ({why})") from None
+    # What it logs when the scheduler goes, the caller says in a line.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     with Client(address, timeout=_ANSWER_SECONDS, set_as_default=False) as client:
         yield client
 

@@ -13,7 +13,7 @@ from benchmark.config import RunConfig
 from benchmark.plan import Cell, World
 from benchmark.progress import RunProgress
 from benchmark.results import Row
-from benchmark.runner import settle, to_run
+from benchmark.runner import settle_in_turn, to_run
 from benchmark.scaleout.cluster import connected
 from benchmark.scaleout.inspection import check_scheduler, check_workers, workers_of
 from benchmark.scaleout.scale import Scale
@@ -87,13 +87,13 @@ class Crew:
         progress: RunProgress,
     ) -> dict[str, Row]:
         """See `benchmark.runner.Settling`; cells that are finished need no worker."""
-        settled: dict[str, Row] = {}
-        left = []
+        finished, left = [], []
         for row, cell in cells:
             if to_run(cell, progress, config.force):
                 left.append((row, cell))
             else:
-                settled[cell.config_hash] = settle(row, cell, world, progress, force=False)
+                finished.append((row, cell))
+        settled = settle_in_turn(finished, world, config, progress)
         if not left:
             return settled
         client = self._started(len(left), world.threads, world.accelerator)

@@ -13,6 +13,9 @@ from benchmark.runner import error_log, row_of
 if TYPE_CHECKING:
     from distributed import Future
 
+_OPENING_SECONDS = 600.0
+"""How long a worker may take to open its world, where the time of a cell is limited."""
+
 
 @dataclass
 class Flight:
@@ -30,6 +33,8 @@ class Flight:
         worker: The one that has it; "" = none yet.
         begun: When that one took it, by the caller's clock, and then when its world was open.
         open: Whether it is.
+        waits: Since when it waits for another process; None where it does not.
+        started: Whether any worker has begun it: what is on the disk of it is this call's.
     """
 
     row: Row
@@ -43,6 +48,39 @@ class Flight:
     worker: str = ""
     begun: float = 0.0
     open: bool = False
+    waits: float | None = None
+    started: bool = False
+
+    def hear(self, what: str, now: float) -> bool:
+        """Takes what its worker says of its time.
+
+        Args:
+            what: Of `Relay`.
+            now: By the clock of `begun`.
+
+        Returns:
+            Whether it was about that.
+        """
+        if what == "begin":
+            self.begun, self.open, self.started = now, True, True
+        elif what == "waits":
+            self.waits = now
+        elif what == "goes on":
+            self.begun += now - (now if self.waits is None else self.waits)
+            self.waits = None
+        else:
+            return False
+        return True
+
+    def late(self, limit: float, now: float) -> bool:
+        """Whether it has had its time.
+
+        Args:
+            limit: Seconds of a cell; how long it waits for others is not counted.
+            now: By the clock of `begun`.
+        """
+        allowed = limit if self.open else max(limit, _OPENING_SECONDS)
+        return self.waits is None and now - self.begun > allowed
 
     def failed(self, reason: str) -> Row:
         """The row of a cell that did not end by itself."""

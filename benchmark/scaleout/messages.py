@@ -28,7 +28,10 @@ class Opening(_Message):
 
 
 class Request(_Message):
-    """One cell: who it is, and the topic that its progress is told on, under its `token`."""
+    """One cell: who it is, and the topic that its progress is told on, under its `token`.
+
+    `again`: a worker of this call has begun it before, and died.
+    """
 
     opening: Opening
     task: str
@@ -40,6 +43,7 @@ class Request(_Message):
     config_hash: str
     topic: str
     token: str
+    again: bool
 
     @property
     def variant(self) -> Variant:

@@ -37,6 +37,10 @@ class Relay:
         """See `RunProgress`: the world is open; the caller knows the title."""
         self._tell("begin")
 
+    def waits(self, whether: bool) -> None:
+        """The cell waits for another process from now on, or no longer."""
+        self._tell("waits" if whether else "goes on")
+
     def stage(self, name: str, total_epochs: float | None = None) -> None:
         """See `Progress`."""
         self._let_go()

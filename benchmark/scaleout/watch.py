@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.config import RunConfig
 from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
-from benchmark.errors import RunError, UserError
+from benchmark.errors import GOES_ON, RunError, UserError
 from benchmark.failures import explain
 from benchmark.plan import Cell, World
 from benchmark.results import Row
@@ -21,7 +21,6 @@ from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.inspection import workers_of
 from benchmark.scaleout.messages import Answer, Opening, Request
 from benchmark.scaleout.order import stages_of
-from benchmark.scaleout.patience import ended, overdue
 from benchmark.scaleout.placing import Placing
 from benchmark.scaleout.work import work
 
@@ -61,17 +60,8 @@ class Watch:
     ) -> None:
         self._crew, self._client, self._inbox = crew, client, inbox
         self._world, self._config = world, config
-        workers = workers_of(client)
-        named = {name for worker in workers.values() for name in worker["resources"]}
-        demands, threads, accelerator = crew.scale.demands, world.threads, world.accelerator
         self._waiting = [
-            Flight(
-                row=row,
-                cell=cell,
-                demand=demands.of(cell.method_name, threads, accelerator, named),
-                stages=stages_of(cell),
-                token=uuid.uuid4().hex,
-            )
+            Flight(row=row, cell=cell, demand={}, stages=stages_of(cell), token=uuid.uuid4().hex)
             for row, cell in cells
         ]
         self._flying: dict[str, Flight] = {}
@@ -82,7 +72,7 @@ class Watch:
         self._placing = Placing(self._look)
         self._opening = Opening(
             config=config.model_copy(
-                update={"out": config.out.absolute(), "threads": threads}
+                update={"out": config.out.absolute(), "threads": world.threads}
             ).model_dump_json(by_alias=True),
             tables=crew.tables.made_by,
             command=world.command,
@@ -112,6 +102,7 @@ class Watch:
     def _hand_out(self) -> None:
         """Gives every free worker a cell, and a row to cells that none can hold."""
         self._placing.look()
+        self._demand()
         for flight in list(self._waiting):
             if self._stopped:
                 self._waiting.remove(flight)
@@ -123,6 +114,14 @@ class Watch:
                 self._land(flight, flight.failed(reason))
         while chosen := self._placing.next(self._waiting, self._flying.values(), self._made):
             self._submit(chosen)
+
+    def _demand(self) -> None:
+        """What cells ask for, by what the workers name that are there now."""
+        demands, world = self._crew.scale.demands, self._world
+        named = {name for own in self._placing.workers.values() for name in own}
+        for flight in self._waiting:
+            method = flight.cell.method_name
+            flight.demand = demands.of(method, world.threads, world.accelerator, named)
 
     def _look(self) -> Mapping[str, Mapping[str, Any]]:
         if self._stopped:  # nobody who comes is given anything
@@ -152,6 +151,7 @@ class Watch:
             config_hash=cell.config_hash,
             topic=self._crew.topic,
             token=flight.token,
+            again=flight.started,
         )
         flight.future = self._client.submit(
             work,
@@ -180,12 +180,11 @@ class Watch:
                 continue
             if message["what"] == "taken":
                 self._begin(flight, message["values"]["worker"])
-            elif message["what"] == "begin":
-                flight.begun, flight.open = time.monotonic(), True
-            elif message["what"] != "done":
+            elif message["what"] == "done":
+                if message["future"] is flight.future:
+                    self._end(flight)
+            elif not flight.hear(message["what"], time.monotonic()):
                 self._crew.view.tell(flight.token, message)
-            elif message["future"] is flight.future:
-                self._end(flight)
 
     def _begin(self, flight: Flight, worker: str) -> None:
         if flight.attempts > self._crew.scale.retries:  # the scheduler has more patience than ours
@@ -196,6 +195,7 @@ class Watch:
             return
         flight.attempts += 1
         flight.worker, flight.begun, flight.open = worker, time.monotonic(), False
+        flight.waits = None
         title = flight.cell.title
         if len(self._world.tasks) > 1:
             title = f"{flight.cell.task_name}: {title}"
@@ -247,17 +247,18 @@ class Watch:
         try:
             self._world.check_data()
         except DataChangedError as error:
-            self._stopped = self._stopped or str(error)
-        return bool(self._stopped)
+            self._stopped = str(error)
+            return True
+        return False
 
     def _end_what_hangs(self) -> None:
         """Gives up cells that have had their time, and ends the processes that they hang in."""
         limit = self._crew.scale.cell_seconds
         if limit is None:
             return
-        flying = list(self._flying.values())
-        for flight in overdue(flying, self._made, limit, time.monotonic()):
-            if flight.worker in self._placing.workers:
+        for flight in list(self._flying.values()):
+            lives = flight.worker in self._placing.workers
+            if lives and flight.late(limit, time.monotonic()):
                 self._drop(flight)
                 reason = f"not done after {duration(limit)} (--cell-seconds): given up"
                 self._land(flight, flight.failed(reason))
@@ -279,8 +280,8 @@ class Watch:
 
     def _land(self, flight: Flight, row: Row, said: str = "") -> None:
         """A cell has its row."""
-        ended(flight, self._flying.values(), self._made, time.monotonic())
-        self._made |= flight.stages
+        if row.record is not None:
+            self._made |= flight.stages
         self._rows[flight.cell.config_hash] = row
         self._crew.view.finish(flight.token, said or (f"failed: {row.error}" if row.error else ""))
 
@@ -296,7 +297,6 @@ class Watch:
 
 
 def _gone(error: BaseException) -> RunError:
-    return RunError(
-        f"the scheduler is gone ({explain(error)}): finished cells are kept, the same command goes "
-        "on from there"
-    )
+    # Of a cell that is cancelled Dask says its own name for it.
+    reason = f" ({explain(error)})" if isinstance(error, OSError) else ""
+    return RunError(f"the scheduler is gone{reason}: {GOES_ON}")

@@ -77,6 +77,7 @@ def work(text: str) -> str:
 
 def _answer(request: Request, relay: Relay) -> Answer:
     from benchmark.data.store.seal import DataChangedError
+    from benchmark.locking import heard
     from benchmark.planning import make_cell
     from benchmark.results import Row
     from benchmark.runner import StopError, settle
@@ -103,7 +104,8 @@ def _answer(request: Request, relay: Relay) -> Answer:
                 text="resolves a cell to other settings than this call: the code or a file of "
                 "settings is not the same there",
             )
-        settled = settle(row, cell, world, relay, config.force)
+        with heard(relay.waits):
+            settled = settle(row, cell, world, relay, config.force, again=request.again)
         return Answer(kind="settled", row=settled, said=relay.said)
     except (StopError, DataChangedError) as stopped:
         stopping = row.model_copy(update={"error": str(stopped)})

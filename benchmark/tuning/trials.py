@@ -49,7 +49,7 @@ def tune_method(
 
     Raises:
         UserError: Trials of another search lie where its own would.
-        RunError: The disk is full.
+        RunError: The disk is full, or the data changed.
     """
     journal = search.journal(method)
     waiting = f"another call searches settings of {method}; waiting for it"
@@ -80,7 +80,9 @@ def tune_method(
                 found = tuple(attempts)
                 return Outcome(method, "", entry, found, tuple(notes), below.seconds)
             suggestion = study.suggest()
+            world.check_data()
             attempt = _try(method, suggestion, config, search, progress, settling)
+            world.check_data()  # a trial opens the data itself: on others it is none of this search
             study.add(suggestion, attempt)
             _tell(attempt, study, below, spent + attempt.seconds, search, progress)
 

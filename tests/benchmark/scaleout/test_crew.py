@@ -162,13 +162,31 @@ def test_a_cell_that_hangs_is_given_up_and_the_others_go_on(bench):
 
 def test_a_cell_whose_worker_dies_runs_again_until_that_is_enough(bench, tmp_path):
     once = tmp_path / "fits of what dies once"
-    sets = ["alpha.fail=die", "beta_deep.fail=die once", f"beta_deep.log={once}"]
+    waits = ["alpha.wait=0.5", "beta_deep.wait=0.5"]  # what a worker says reaches the caller
+    sets = [*waits, "alpha.fail=die", "beta_deep.fail=die once", f"beta_deep.log={once}"]
     rows = bench("alpha,beta,beta_deep", sets)
     assert rows[0].error.startswith(f"its worker died {RETRIES + 1} times, the last was ")
     assert rows[1].record is not None
     assert rows[2].record is not None
     assert bench.fits() == (RETRIES + 1) + 1
     assert once.read_text() == "fit\nfit\n"
+
+
+def test_a_forced_cell_whose_worker_dies_goes_on_where_it_was(bench, tmp_path):
+    """Begun by this call, it is not begun anew by its own repetition."""
+    sets = ["alpha.fail=die once", "alpha.wait=0.5"]
+    for left_by_another_call in (True, False):
+        (tmp_path / "fits").unlink(missing_ok=True)
+        (row,) = bench("alpha", sets, force=True)
+        assert row.record is not None, row.error
+        assert row.record.fit.notes == ("a note", "it goes on")
+        assert bench.fits() == 2
+        if left_by_another_call:
+            begun = tmp_path / "out" / ".unfinished" / row.path.parent.name / "begun"
+            begun.parent.mkdir(parents=True)
+            begun.touch()
+            (row,) = bench("alpha", sets, force=True)  # it has died before
+            assert row.record.fit.notes == ("a note",)
 
 
 def test_what_no_worker_can_hold_does_not_wait(bench):

@@ -1,9 +1,12 @@
 import io
+import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 from pydantic import BaseModel
 
+from benchmark.locking import heard, locked
 from benchmark.results import Row
 from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.order import next_of, stages_of
@@ -109,6 +112,45 @@ def test_a_relay_sends_few_updates_and_none_is_lost():
     assert updates == [{"loss": 0.0, "epoch": 0.0}, {"loss": 99.0, "epoch": 1.0, "value": 0.5}]
     assert relay.said == "done"
     assert {message["token"] for message in sent} == {"t"}
+
+
+def test_a_cell_has_its_time_from_when_its_world_is_open():
+    own = flight("1")
+    own.begun = 5.0
+    assert not own.late(10.0, 100.0)
+    assert own.late(10.0, 605.5)
+    assert own.hear("begin", 100.0)
+    assert not own.late(10.0, 110.0)
+    assert own.late(10.0, 110.5)
+
+
+def test_what_a_cell_waits_for_others_is_not_of_its_time():
+    own = flight("1")
+    own.hear("begin", 0.0)
+    own.hear("waits", 4.0)
+    assert not own.late(10.0, 1000.0)
+    own.hear("goes on", 54.0)
+    assert not own.late(10.0, 60.0)
+    assert own.late(10.0, 60.5)
+    assert not own.hear("stage", 61.0)
+
+
+def test_a_worker_tells_of_every_lock_that_its_cell_waits_for(tmp_path):
+    sent, said = [], []
+    relay = Relay(sent.append, "t")
+
+    def wait():
+        with heard(relay.waits), locked(tmp_path, "stage", said.append, "waiting"):
+            said.append("mine")
+
+    with locked(tmp_path, "stage", said.append, "waiting"):
+        other = threading.Thread(target=wait)
+        other.start()
+        while not sent:
+            time.sleep(0.01)
+    other.join()
+    assert [message["what"] for message in sent] == ["waits", "goes on"]
+    assert said == ["waiting", "mine"]
 
 
 def test_lines_of_several_cells_stand_apart():

@@ -2,16 +2,19 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmark.cli import main
 from benchmark.data.store import seal as sealing
 from benchmark.data.store.manifest import dataset_folder
 from benchmark.errors import RunError
 from benchmark.results import find_records
+from benchmark.tuning.study import Study
 from tests.benchmark.survival.bench import PREPARED, SASREC, prepare, starter, tables_of
 from tests.fakes import Fake, Silent
 
@@ -132,3 +135,34 @@ def test_the_command_line_says_one_line(tmp_path, monkeypatch, capfd) -> None:
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert line.startswith(f"error: the data set {PREPARED!r} changed on the disk")
     assert "prepare it again" in line
+
+
+@pytest.mark.parametrize("when", ["in a trial", "between two"])
+def test_a_search_is_about_one_set_of_data(tmp_path, monkeypatch, capfd, when) -> None:
+    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    prepare()
+    (tmp_path / "spaces").mkdir()
+    (tmp_path / "spaces" / "alpha.yaml").write_text("rate: {low: 1.0e-4, high: 0.1}")
+    fit, add, fits = Fake.fit, Study.add, []
+
+    def fit_and_change(self, data, context):
+        fits.append(data.fingerprint)
+        if len(fits) == 3 and when == "in a trial":
+            prepare(seed=8)
+        return fit(self, data, context)
+
+    def add_and_change(self, suggestion, attempt):
+        add(self, suggestion, attempt)
+        if len(fits) == 2 and when == "between two":
+            prepare(seed=8)
+
+    monkeypatch.setattr(Fake, "fit", fit_and_change)
+    monkeypatch.setattr(Study, "add", add_and_change)
+    command = f"tune --method alpha --dataset {PREPARED} --trials 5 --threads 1"
+    assert main(command.split(), replace(tables_of(), spaces=tmp_path / "spaces")) == 1
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith(f"error: the data set {PREPARED!r} changed on the disk")
+    assert len(set(fits)) == 1
+    (written,) = Path("results/tuned").glob("*.yaml")
+    assert len(yaml.safe_load(written.read_text())["tuning"]["alpha"]["history"]) == 2
