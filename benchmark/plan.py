@@ -126,6 +126,10 @@ class World:
     several: Mapping[str, Any] = field(default_factory=dict)
     seal: Seal | None = None
 
+    def title_of(self, cell: Cell) -> str:
+        """What a cell is called among the others: with its task, where there are several."""
+        return f"{cell.task_name}: {cell.title}" if len(self.tasks) > 1 else cell.title
+
     def check_data(self) -> None:
         """Looks whether the data are still what this says of them.
 

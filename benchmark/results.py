@@ -359,11 +359,15 @@ def variant(record: RunRecord) -> str:
     parts = [f"{name}={value}" for name, value in sorted(changes.items())]
     if record.llm is not None:
         parts.append(f"llm={record.llm.get('name', '')}")
-    if len(record.protocol.fitted_for) > 1:
-        parts.append(f"fitted for {', '.join(record.protocol.fitted_for)}")
-    elif record.protocol.shared_with:
-        parts.append(f"stages shared with {', '.join(record.protocol.shared_with)}")
-    return ", ".join(parts)
+    return ", ".join(filter(None, [*parts, beside(record)]))
+
+
+def beside(record: RunRecord) -> str:
+    """What other tasks of its run a fit knew of, "" where it knew of none."""
+    protocol = record.protocol
+    if len(protocol.fitted_for) > 1:
+        return f"fitted for {', '.join(protocol.fitted_for)}"
+    return f"stages shared with {', '.join(protocol.shared_with)}" if protocol.shared_with else ""
 
 
 def variant_label(record: RunRecord) -> str:

@@ -177,7 +177,7 @@ def settle(
     """
     if was_stopped():  # and a library said nothing of it
         raise KeyboardInterrupt
-    progress.begin(cell.title)
+    progress.begin(world.title_of(cell))
     try:
         waiting = "another call is at this cell; waiting for it"
         with _held(cell, progress, waiting):

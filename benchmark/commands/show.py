@@ -34,8 +34,11 @@ _ANSWERS = (
     "predicted",
     "target_rank",
     "target_logprob",
-    "strays",
+    "stray_answers",
     "candidates",
+    "first_logprob",
+    "candidates_logprob",
+    "ranked_popularity",
 )
 """Columns that hold what a method answered; all others hold what everybody was asked."""
 _NEW, _VERBATIM = "new", "verbatim"
@@ -90,7 +93,7 @@ def show_command(options: Options) -> None:
     group = f" of group {options.only}" if options.only else ""
     print(
         f"{record.task.name} on {record.dataset.name}: {record.protocol.part} targets, "
-        f"{len(users)} examples{group}"
+        f"{len(users)} example{'s' if len(users) > 1 else ''}{group}"
     )
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else _PLAIN_WIDTH

@@ -18,6 +18,8 @@ from benchmark.visible import bounded
 _PLAIN_WIDTH = 132
 _WIDTH_WITH_BUDGET = 110
 """On a narrower terminal the budgets stand below the table."""
+_FEW = 30
+"""Fewer users than this say next to nothing."""
 
 
 def print_table(rows: Sequence[Row], metrics: Sequence[str]) -> None:
@@ -75,6 +77,9 @@ def print_notes(rows: Sequence[Row]) -> None:
         if row.record is None:
             continue
         protocol = row.record.protocol
+        if row.record.examples < _FEW:
+            asked = f"{row.record.examples} user{'s' if row.record.examples > 1 else ''}"
+            notes[f"{asked} can be asked: these numbers say next to nothing"] = None
         if protocol.leak:
             notes[f"split {protocol.split} leaks: {protocol.leak}"] = None
         if row.record.dataset.item_text != "titles":

@@ -33,7 +33,7 @@ def verify_command(
         print(json.dumps({"records": [verdict.to_json() for verdict in verdicts]}, indent=2))
     else:
         told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        print(f"{len(verdicts)} records: {told}")
+        print(f"{len(verdicts)} record{'s' if len(verdicts) > 1 else ''}: {told}")
     return 0 if good == len(verdicts) else 1
 
 
@@ -44,5 +44,6 @@ def _line(verdict: Verdict) -> str:
     if verdict.problems:
         more = len(verdict.problems) - _SHOWN
         rest = f"; and {more} more" if more > 0 else ""
-        line += f": {'; '.join(verdict.problems[:_SHOWN])}{rest}"
+        named = [own.removeprefix(f"{verdict.path} ") for own in verdict.problems[:_SHOWN]]
+        line += f": {'; '.join(named)}{rest}"
     return line + (f" ({'; '.join(verdict.notes)})" if verdict.notes else "")

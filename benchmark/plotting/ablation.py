@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.differences import NLL, Estimate, Outcome
-from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
+from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed, save
 from benchmark.provenance import differences_in_code
 from benchmark.visible import file_name
 
@@ -32,8 +31,6 @@ _READABLE = 48
 """Most characters of options in a file's name."""
 _SAID = ("seeds", "seen")
 """Options that the line below the title has in its own words."""
-_CHARACTERS, _LINE, _TITLE_LINE = 14.5, 0.145, 0.18
-"""Of that line: characters an inch, and its height and the title's in inches."""
 
 
 def draw_ablation(
@@ -253,21 +250,13 @@ def _title(
     options: Mapping[str, str],
 ) -> None:
     records = [row.record for own in outcomes for row in own.finished if row.record]
-    record, width = records[0], int(figure.get_figwidth() * _CHARACTERS)
-    lines = textwrap.wrap(_subtitle(outcomes, record, axes, options), width)
-    lines += textwrap.wrap(differences_in_code(records), width)
-    # Lines of the title are higher than those below it, for which it keeps room.
-    room = "\n" * math.ceil(len(lines) * _LINE / _TITLE_LINE)
-    figure.set_figheight(figure.get_figheight() + _TITLE_LINE * (len(room) - 1))
-    figure.suptitle(
+    record = records[0]
+    headed(
+        figure,
         f"{record.method.name}: {' by '.join(axes)}, {metric} of {record.task.name} on "
-        f"{record.dataset.name}{room}",
-        x=0.01, ha="left", fontsize=12, fontweight="bold",
-    )  # fmt: skip
-    figure.text(
-        0.01, 0.995 - 0.36 / figure.get_figheight(), "\n".join(lines),
-        ha="left", va="top", fontsize=8.5, color=MUTED,
-    )  # fmt: skip
+        f"{record.dataset.name}\n{_subtitle(outcomes, record, axes, options)}\n"
+        f"{differences_in_code(records)}",
+    )
 
 
 def _subtitle(

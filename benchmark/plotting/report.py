@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.differences import Estimate
-from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame
+from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed
 from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _WIDTH = 8.6
 _LABEL = 38
 """Characters of a label's line."""
-_CHARACTERS, _LINE, _TITLE_LINE = 15.0, 0.145, 0.18
-"""Of the lines below the title: characters an inch, and their height and the title's in inches."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +49,8 @@ def draw_results(dots: Sequence[Dot], metric: str, title: str, below: str) -> Fi
 
     order = sorted(dots, key=lambda dot: -dot.estimate.value)
     labels = [textwrap.fill(bounded(dot.label, NAME), _LABEL) for dot in order]
-    lines = textwrap.wrap(bounded(below), int(_WIDTH * _CHARACTERS))
-    room = "\n" * (1 + round(len(lines) * _LINE / _TITLE_LINE))
     height = sum(0.16 + 0.17 * (1 + label.count("\n")) for label in labels)
-    figure = Figure(
-        figsize=(_WIDTH, 1.0 + height + _TITLE_LINE * (1 + len(room))), layout="constrained"
-    )
+    figure = Figure(figsize=(_WIDTH, 1.3 + height), layout="constrained")
     panel = figure.subplots()
     several = any(len(dot.seeds) > 1 for dot in order)
     for place, dot in enumerate(order):
@@ -89,9 +83,5 @@ def draw_results(dots: Sequence[Dot], metric: str, title: str, below: str) -> Fi
     seeds = "; strokes: single seeds" if several else ""
     panel.set_xlabel(f"{metric}, mean over users (whiskers: 95% interval{seeds})", fontsize=9)
     clear_frame(panel, "x")
-    figure.suptitle(f"{title}{room}", x=0.01, ha="left", fontsize=12, fontweight="bold")
-    figure.text(
-        0.01, 0.995 - 0.36 / figure.get_figheight(), "\n".join(lines),
-        ha="left", va="top", fontsize=8.5, color=MUTED,
-    )  # fmt: skip
+    headed(figure, f"{title}\n{below}")
     return figure

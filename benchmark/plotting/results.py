@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from benchmark.plotting.style import (
     HATCHES,
     INK,
-    MUTED,
     PALETTE,
     clear_frame,
+    headed,
     place_labels,
     save,
     style_of,
@@ -120,7 +120,7 @@ def draw_bars(summary: pd.DataFrame, title: str) -> Figure:
     what = "share of users" if metrics[-1] in NEXT_ITEM_BARS else "mean over users"
     axes.set_xlabel(f"{what} (whiskers: 95% interval over users{_mean_of(summary)})")
     clear_frame(axes, "x")
-    _titled(figure, axes, title)
+    headed(figure, title)
     # Outside of the axes, where it covers neither bars nor the lines of the title.
     figure.legend(
         loc="outside lower right", ncols=len(metrics), frameon=False, columnspacing=1.2, fontsize=9
@@ -165,7 +165,7 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
     faint = "; faint lines: validation while training" if drawn else ""
     axes.set_xlabel(f"training seconds, every stage counted{faint}")
     clear_frame(axes, "both")
-    _titled(figure, axes, title)
+    headed(figure, title)
     short = lines["training_seconds"] < _SHORTEST_SECONDS
     labels = lines["label"].where(~short, lines["label"] + " (< 1 s)")
     whiskers = list(zip(lines["low"], lines["high"], strict=True))
@@ -187,12 +187,6 @@ def _scale_time(axes: Axes, lines: pd.DataFrame) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_xlim(0, high * 1.3)
-
-
-def _titled(figure: Figure, axes: Axes, title: str) -> None:
-    first, _, second = title.partition("\n")
-    figure.suptitle(first, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    axes.set_title(second, loc="left", fontsize=9, color=MUTED)
 
 
 def _mean_of(summary: pd.DataFrame) -> str:

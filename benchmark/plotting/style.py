@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
-from benchmark.visible import NAME, visible
+from benchmark.visible import NAME, bounded, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +31,9 @@ LINES = ("-", (0, (5, 2)), (0, (1, 1.4)), (0, (6, 2, 1, 2)), (0, (9, 3)), (0, (3
 
 _FORMULA = re.compile(r"(?<!\\)\$")
 """A dollar sign that would begin or end a formula."""
+_CHARACTERS, _LINE, _TITLE_LINE = 14.5, 0.145, 0.18
+"""Characters below a title that an inch holds, and how many inches such a line and one of the title
+are high."""
 _MOST_LINES, _TICK = 60, 50
 """Lines of a text, and characters of a label beside an axis: more leave no room to draw in."""
 
@@ -50,6 +55,21 @@ def clear_frame(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     axes.grid(axis=grid, color="#e3e3e3", linewidth=0.7)
+
+
+def headed(figure: Figure, text: str) -> None:
+    """A bold title, and below it the other lines, wrapped; the figure grows by what they take."""
+    title, *below = text.splitlines()
+    width = int(figure.get_figwidth() * _CHARACTERS)
+    lines = [own for line in below for own in textwrap.wrap(bounded(line), width)]
+    # Lines of the title are higher than those below it, for which it keeps room.
+    room = "\n" * math.ceil(len(lines) * _LINE / _TITLE_LINE)
+    figure.set_figheight(figure.get_figheight() + _TITLE_LINE * len(room))
+    figure.suptitle(f"{title}{room}", x=0.01, ha="left", fontsize=12, fontweight="bold")
+    figure.text(
+        0.01, 0.995 - 0.36 / figure.get_figheight(), "\n".join(lines),
+        ha="left", va="top", fontsize=8.5, color=MUTED,
+    )  # fmt: skip
 
 
 def make_plain(figure: Figure) -> None:

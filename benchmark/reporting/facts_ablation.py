@@ -12,7 +12,7 @@ from benchmark.evidence.family import Plan
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, records_of
-from benchmark.results import Row, RunRecord, comparison_group
+from benchmark.results import Row, RunRecord, beside, comparison_group
 from benchmark.settings import flatten
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Ablation:
         split: With which split.
         part: Of which targets.
         preset: Under which budget.
+        beside: See `benchmark.results.beside`.
         metric: What is compared.
         variants: The reference first.
         language_models: Behind them.
@@ -71,6 +72,7 @@ class Ablation:
     split: str
     part: str
     preset: str
+    beside: str
     metric: str
     variants: tuple[Variant, ...]
     language_models: tuple[LanguageModel, ...]
@@ -83,6 +85,7 @@ class Ablation:
         return (
             f"{' by '.join(self.axes)} of {self.method}: {self.task} on {self.dataset}, split "
             f"{self.split}, {self.part} targets, preset {self.preset}"
+            + (f", {self.beside}" if self.beside else "")
         )
 
     @property
@@ -104,7 +107,8 @@ def ablations_of(
     for row in kinds.ablated:
         if row.record is not None:
             rest = _unvaried(row.record, [kinds.axes[name] for name in row.axes], tables)
-            key = (comparison_group(row.record), *row.axes, str(sorted(rest.items())))
+            group = comparison_group(row.record), beside(row.record)
+            key = (*group, *row.axes, str(sorted(rest.items())))
             found.setdefault((*key, str(row.record.llm)), []).append(row)
     ablations: list[Ablation] = []
     left_out: list[LeftOut] = []
@@ -150,6 +154,7 @@ def _reference(row: Row, axes: Sequence[Axis], rows: Sequence[Row], tables: Tabl
         and dict(own.record.method.changes) == dict(rest)
         and own.record.llm == row.record.llm
         and comparison_group(own.record) == comparison_group(row.record)
+        and beside(own.record) == beside(row.record)
     }
     return [found[seed] for seed in sorted(found)]
 
@@ -174,6 +179,7 @@ def _ablation(
         split=record.protocol.split,
         part=record.protocol.part,
         preset=record.preset,
+        beside=beside(record),
         metric=metric,
         variants=tuple(_variant(own, metric) for own in outcomes),
         language_models=language_models(records_of([*reference, *others])),

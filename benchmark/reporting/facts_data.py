@@ -157,10 +157,15 @@ def protocols_of(records: Sequence[RunRecord]) -> tuple[Protocol, ...]:
         protocol = record.protocol
         key = (
             record.task.name, record.task.version, protocol.split, protocol.split_description,
-            protocol.seen, protocol.tie_rule,
+            _seen(record), protocol.tie_rule,
         )  # fmt: skip
         found.setdefault(key, []).append(record)
     return tuple(_protocol(members) for _, members in sorted(found.items()))
+
+
+def _seen(record: RunRecord) -> str:
+    """What becomes of items that a user has met, which only ranking items asks."""
+    return record.protocol.seen if record.task.name == "next_item" else ""
 
 
 def _protocol(records: Sequence[RunRecord]) -> Protocol:
@@ -171,7 +176,7 @@ def _protocol(records: Sequence[RunRecord]) -> Protocol:
         split=first.protocol.split,
         description=first.protocol.split_description,
         leak=next((own.protocol.leak for own in records if own.protocol.leak), ""),
-        seen=first.protocol.seen,
+        seen=_seen(first),
         tie_rule=first.protocol.tie_rule,
         datasets=tuple(sorted({record.dataset.name for record in records})),
     )

@@ -10,7 +10,7 @@ from benchmark.evidence.family import Plan
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import records_of
-from benchmark.results import Row, comparison_group
+from benchmark.results import Row, beside, comparison_group
 from benchmark.sweep_points import Point, points_of
 
 LENGTH = "seq_len"
@@ -57,6 +57,7 @@ class Sweep:
         split: With which split.
         part: Of which targets.
         preset: Under which budget.
+        beside: See `benchmark.results.beside`; "" also where no method was fitted in several ways.
         metric: That lines show.
         lines: In the order of methods and places.
         language_models: Behind the methods.
@@ -70,6 +71,7 @@ class Sweep:
     split: str
     part: str
     preset: str
+    beside: str
     metric: str
     lines: tuple[SweepLine, ...]
     language_models: tuple[LanguageModel, ...]
@@ -82,6 +84,7 @@ class Sweep:
         return (
             f"{' by '.join(self.axes)}: {self.task} on {self.dataset}, split {self.split}, "
             f"{self.part} targets, preset {self.preset}"
+            + (f", {self.beside}" if self.beside else "")
         )
 
     @property
@@ -107,11 +110,37 @@ def sweeps_of(swept: Sequence[Row], main: Sequence[Row], plan: Plan) -> tuple[Sw
     for row in swept:
         if row.record is not None:
             found.setdefault((comparison_group(row.record), *row.axes), []).append(row)
-    sweeps = [_sweep(members, main, plan) for members in found.values()]
+    sweeps = [
+        _sweep(rows, main, plan, way)
+        for members in found.values()
+        for way, rows in _ways(members).items()
+    ]
     return tuple(sorted(sweeps, key=lambda own: own.title))
 
 
-def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan) -> Sweep:
+def _ways(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows apart by what their fits knew of other tasks, where one method was fitted in both ways.
+
+    Other methods stand in each.
+    """
+    ways: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.record is not None:
+            ways.setdefault(row.method, {})[beside(row.record)] = None
+    several = {method for method, own in ways.items() if len(own) > 1}
+    if not several:
+        return {"": list(rows)}
+    return {
+        way: [
+            row
+            for row in rows
+            if row.record is not None and (row.method not in several or beside(row.record) == way)
+        ]
+        for way in dict.fromkeys(way for method in several for way in ways[method])
+    }
+
+
+def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan, way: str) -> Sweep:
     (first, *_) = records_of(rows)
     axes = tuple(rows[0].axes)
     ordered = sorted(rows, key=lambda row: (*(row.axes[axis] for axis in axes), row.seed))
@@ -138,6 +167,7 @@ def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan) -> Sweep:
         split=first.protocol.split,
         part=first.protocol.part,
         preset=first.preset,
+        beside=way,
         metric=metric,
         lines=tuple(_line(point, metric) for point in points),
         language_models=language_models(records_of(rows)),

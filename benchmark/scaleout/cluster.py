@@ -114,7 +114,8 @@ def _client_of(address: str) -> Iterator[Client]:
     try:
         asyncio.run(_reach(address))  # first, since a client that could not connect ends noisily
     except (OSError, asyncio.TimeoutError, TypeError, ValueError, RuntimeError) as error:
-        why = " ".join(str(error.__cause__ or error).split()).rpartition(">: ")[2][:200]
+        said = str(error.__cause__ or "") or str(error)
+        why = " ".join(said.split()).rpartition(">: ")[2][:200] or type(error).__name__
         hint = "is it running, and reachable from here?"
         if address.startswith(("tls", "wss")):
             hint = (

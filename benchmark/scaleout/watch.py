@@ -196,10 +196,7 @@ class Watch:
         flight.attempts += 1
         flight.worker, flight.begun, flight.open = worker, time.monotonic(), False
         flight.waits = None
-        title = flight.cell.title
-        if len(self._world.tasks) > 1:
-            title = f"{flight.cell.task_name}: {title}"
-        self._crew.view.begin(flight.token, title)
+        self._crew.view.begin(flight.token, self._world.title_of(flight.cell))
         if flight.attempts > 1:
             note = {"text": f"its worker died; attempt {flight.attempts} on {worker}"}
             self._crew.view.tell(flight.token, {"what": "note", "values": note})

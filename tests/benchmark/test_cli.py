@@ -233,6 +233,20 @@ def test_the_table_fits_its_terminal(monkeypatch, capsys, width):
     assert "tune 3 ep" in out
 
 
+@pytest.mark.parametrize(("users", "told"), [(1, "1 user can"), (29, "29 users can"), (30, "")])
+def test_few_users_are_said_to_say_little(users, told, capsys):
+    print_table([row_of(make_record("sasrec", examples=users), Path("p"))], METRICS)
+    notes = [own for own in capsys.readouterr().out.splitlines() if "next to nothing" in own]
+    assert notes == ([f"{told} be asked: these numbers say next to nothing"] if told else [])
+
+
+def test_progress_names_the_task_where_there_are_several(bench):
+    _, _, err = bench(*RUN[:2], "next_item,writing", *RUN[3:], "--methods", "alpha")
+    assert "next_item: alpha seed 0" in err.splitlines()
+    _, _, err = bench(*RUN, "--methods", "alpha", "--force")
+    assert "alpha seed 0" in err.splitlines()
+
+
 def test_a_table_of_failures_says_what_was_asked_for(bench):
     code, out, _ = bench(*RUN, "--methods", "alpha", "--set", "alpha.fail=crash")
     assert code == 1

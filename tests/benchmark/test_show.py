@@ -112,6 +112,28 @@ def test_several_runs_stand_below_each_other_user_by_user(show: Any, tmp_path: P
         assert block.count("rouge1 0.500") == 2
 
 
+def test_what_each_run_says_of_itself_stands_with_its_answer(show: Any, tmp_path: Path) -> None:
+    for method, share in (("sasrec", -1.5), ("popularity", -2.5)):
+        frame = pl.DataFrame(
+            {
+                "user": ["u1"],
+                "target": ["i7"],
+                "ranked": [["i3", "i7"]],
+                "first_logprob": [share],
+                "candidates_logprob": [share],
+                "ranked_popularity": [share],
+                "recall@1": [0.0],
+            }
+        )
+        keep(tmp_path / method, method, frame, "next_item")
+    _, out, _ = show(tmp_path, "--examples", "1")
+    assert ", 1 example\n" in out
+    head, _, answers = out.partition("popularity  ")
+    assert "logprob" not in head + answers.partition("first_logprob")[0]
+    for name in ("first_logprob", "candidates_logprob", "ranked_popularity"):
+        assert answers.count(name) == 2
+
+
 def test_other_tasks_show_target_and_ranking(show: Any, tmp_path: Path) -> None:
     frame = pl.DataFrame(
         {

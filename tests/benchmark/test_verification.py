@@ -199,6 +199,7 @@ def test_what_cannot_be_checked_is_one_line_and_the_rest_goes_on(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert part in lines[0]
+    assert lines[0].count(str(tmp_path / "a" / "record.json")) == 1
     assert lines[1].startswith(f"ok: {tmp_path / 'b'}")
     assert lines[2].startswith("2 records: ")
 

@@ -60,9 +60,12 @@ def apply_filters(name: str, raw: Raw, settings: PrepareSettings) -> Frames:
         counts |= left_out
     if events.is_empty():
         asked = settings.model_dump(include={"minimum_history", "minimum_rating", "k_core"})
-        values = ", ".join(f"{key} {value}" for key, value in asked.items() if value)
+        given = {key: value for key, value in asked.items() if value}
+        values = ", ".join(f"{key} {value}" for key, value in given.items())
+        options = " or ".join(f"--{key.replace('_', '-')}" for key in given)
         raise UserError(
-            f"data set {name!r}: none of {len(raw.events):,} events is left with {values}"
+            f"data set {name!r}: none of {len(raw.events):,} events is left with {values}: "
+            f"lower {options}"
         )
     catalog = raw.catalog
     if settings.k_core:

@@ -91,6 +91,7 @@ def test_nothing_of_a_figure_is_cut_off(rows):
     rows = [*rows, row_of(make_record("recbole/ARatherLongNameOfAModel"), rows[0].path)]
     for figure in (
         draw_bars(summarise(rows), "A title\nand a second line"),
+        draw_bars(summarise(rows), f"A title\n{'and a line that is wrapped ' * 20}"),
         draw_time(summarise(rows), learning_curves(rows), "A title\nand a second line"),
     ):
         canvas = FigureCanvasAgg(figure)

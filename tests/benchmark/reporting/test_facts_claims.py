@@ -11,6 +11,7 @@ from benchmark.reporting.facts import make_report
 from benchmark.reporting.facts_claims import by_interval, outcome_of
 from benchmark.tables import default_tables
 from tests.benchmark.reporting.runs import make_cost, write_comparison, write_run
+from tests.records import make_record
 
 TABLES = default_tables()
 
@@ -116,6 +117,40 @@ def test_a_variant_of_other_settings_has_no_default_here(tmp_path) -> None:
     report = make_report([tmp_path], TABLES, 0.01)
     assert not report.ablations
     assert any("no record of pretraining=pretrained" in own.why for own in report.left_out)
+
+
+def with_other_tasks():
+    protocol = make_record("x").protocol
+    return protocol.model_copy(update={"shared_with": ("favorite_genre",)})
+
+
+def test_fits_that_knew_of_other_tasks_are_ablated_apart(tmp_path) -> None:
+    """They are other fits with the same seed, and no seed more of the same."""
+    for changes in ({}, {"protocol": with_other_tasks(), "config_hash": "e" * 64}):
+        rate = 0.2 if changes else 0.4
+        write_variant(tmp_path, rate, **changes)
+        write_variant(tmp_path, rate + 0.1, "scratch", **changes)
+    alone, shared = make_report([tmp_path], TABLES, 0.01).ablations
+    assert shared.title == f"{alone.title}, stages shared with favorite_genre"
+    for ablation, value in ((alone, 0.5), (shared, 0.3)):
+        assert [own.seeds for own in ablation.variants] == [1, 1]
+        assert ablation.variants[1].estimate.value == pytest.approx(value, abs=0.02)
+        assert ablation.variants[1].difference.value == pytest.approx(0.1, abs=0.02)
+
+
+def test_fits_that_knew_of_other_tasks_are_swept_apart(tmp_path) -> None:
+    write_sweep(tmp_path)
+    (plain,) = make_report([tmp_path], TABLES, 0.01).sweeps
+    for length in (10, 200):
+        write_run(
+            tmp_path, "user_llm", 0.1, axes={"seq_len": length}, protocol=with_other_tasks(),
+            method_changes={"items": length}, config_hash=f"{'e' * 61}{length:03}",
+        )  # fmt: skip
+    alone, shared = make_report([tmp_path], TABLES, 0.01).sweeps
+    assert alone.lines == plain.lines
+    assert shared.title == f"{alone.title}, stages shared with favorite_genre"
+    assert {own.method for own in shared.lines} == {"user_llm", "text_prompt"}
+    assert all(own.seeds == 1 for own in shared.lines)
 
 
 def test_longer_histories_are_compared_by_user(tmp_path) -> None:

@@ -107,7 +107,7 @@ def test_a_core_of_one_leaves_out_items_that_nobody_met():
         (
             raw("a1 a2 b1"),
             {"minimum_history": 3},
-            "none of 3 events is left with minimum_history 3",
+            "none of 3 events is left with minimum_history 3: lower --minimum-history$",
         ),
         (raw("a1 b2"), {"minimum_history": 1, "k_core": 2}, "minimum_history 1, k_core 2"),
         (raw("a1", [1.0]), {"minimum_rating": 2.0}, "none of 1 events .* minimum_rating 2"),
