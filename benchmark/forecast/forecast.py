@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from benchmark import host
@@ -150,7 +151,8 @@ def forecast(
             if ahead is None:
                 progress.begin(f"looks at {cell.title}")
                 rehearsed = tables.methods[row.method].in_stages
-                ahead = _ahead(row, cell, world, calibration, stage if rehearsed else None)
+                begun = _begun(cell, config.force)
+                ahead = _ahead(row, cell, world, calibration, stage if rehearsed else None, begun)
             known[cell.config_hash] = ahead
             cells.append(ahead)
     return Forecast(cells, calibration.text, totals(cells))
@@ -196,11 +198,22 @@ def _finished(row: Row, cell: Cell, force: bool) -> Ahead | None:
     return Ahead(row, DONE, stages, flops, seconds)
 
 
+def _begun(cell: Cell, force: bool) -> Path | None:
+    """What an earlier call left to go on from; a forced run forgets it first."""
+    folder = unfinished_folder(cell)
+    return folder if folder.is_dir() and not force else None
+
+
 def _ahead(
-    row: Row, cell: Cell, world: World, calibration: Calibration, stage: Stage | None
+    row: Row,
+    cell: Cell,
+    world: World,
+    calibration: Calibration,
+    stage: Stage | None,
+    begun: Path | None,
 ) -> Ahead:
     """A cell that is to run."""
-    state = BEGUN if unfinished_folder(cell).is_dir() else TO_DO
+    state = TO_DO if begun is None else BEGUN
     examples = getattr(cell.split, world.part)
     rest = calibration.rest_seconds(row.dataset, row.task, row.method, len(examples))
     if stage is None:
@@ -211,7 +224,7 @@ def _ahead(
     if reason:
         return _unknown(row, state, reason)
     try:
-        stages = stage.stages(cell, world)
+        stages = stage.stages(cell, world, begun)
     except UserError as error:
         if not cell.axes:
             raise

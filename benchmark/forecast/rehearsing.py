@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from benchmark.cell import fit_cell, unfinished_folder
+from benchmark.cell import fit_cell
 from benchmark.plan import Cell, World
 from benchmark.registry import load
 from benchmark.smaller_batches import Heard, Smaller
@@ -59,36 +59,41 @@ class Stage:
         self._rehearsal = rehearsal
         self._silent = cast("Callable[[], Progress]", load("userllm.progress:Silent"))
 
-    def stages(self, cell: Cell, world: World) -> list[StageAhead]:
+    def stages(self, cell: Cell, world: World, begun: Path | None) -> list[StageAhead]:
         """The stages of a cell, in order.
+
+        Args:
+            cell: Which.
+            world: What it shares with the other cells.
+            begun: Folder of what an earlier call left of it; None = it begins anew.
 
         Raises:
             UserError: The cell cannot work.
         """
         open_ = self._rehearsal
         rehearsed, found = len(open_.stages), len(open_.found)
-        folder = unfinished_folder(cell)
-        cell = Smaller.read(folder, cell).applied(cell)
+        if begun is not None:
+            cell = Smaller.read(begun, cell).applied(cell)
         _, report = fit_cell(
             cell,
             world,
             cell.task(),
             Heard(self._silent()),
             nullcontext(),
-            folder if folder.is_dir() else None,
+            begun,
         )
         own, in_cache = iter(open_.stages[rehearsed:]), iter(open_.found[found:])
         ahead = []
         for stage in report.stages:
-            state, begun, may_stop = NEW, 0, False
+            state, steps_done, may_stop = NEW, 0, False
             if stage.reused:
                 state = CACHED if next(in_cache) else SHARED
             elif stage.steps:
                 told = next(own)
-                begun, may_stop = told.begun, told.may_stop
+                steps_done, may_stop = told.begun, told.may_stop
             ahead.append(
                 StageAhead(
-                    stage.name, state, stage.steps, begun, stage.flops, stage.seconds, may_stop
+                    stage.name, state, stage.steps, steps_done, stage.flops, stage.seconds, may_stop
                 )
             )
         return ahead

@@ -11,6 +11,7 @@ from benchmark.config import read_config
 from benchmark.forecast.forecast import Ahead, Forecast, forecast
 from benchmark.results import SCHEMA_VERSION
 from benchmark.runner import run
+from benchmark.smaller_batches import Smaller
 from benchmark.variants import Variant
 from tests.benchmark.survival.bench import SASREC, tables_of
 from tests.fakes import Silent
@@ -63,6 +64,17 @@ class Desk:
             str(path): (path.stat().st_size, path.stat().st_mtime_ns)
             for path in sorted(self.folder.rglob("*"))
         }
+
+
+class Impatient(Silent):
+    """Interrupts training after four steps."""
+
+    steps = 0
+
+    def update(self, epoch: float, loss: Any = None, value: Any = None) -> None:
+        self.steps += 1
+        if self.steps == 4:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -122,14 +134,6 @@ def test_force_counts_what_is_done(desk: Desk) -> None:
 
 
 def test_an_unfinished_cell_says_how_far_it_is(desk: Desk) -> None:
-    class Impatient(Silent):
-        steps = 0
-
-        def update(self, epoch: float, loss: Any = None, value: Any = None) -> None:
-            self.steps += 1
-            if self.steps == 4:
-                raise KeyboardInterrupt
-
     whole = desk.ask().cells[0]
     with pytest.raises(KeyboardInterrupt):
         desk.run(progress=Impatient())
@@ -146,6 +150,23 @@ def test_an_unfinished_cell_says_how_far_it_is(desk: Desk) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     (cell,) = desk.ask().cells
     assert (cell.state, cell.stages[0].begun) == ("begun", 0)
+
+
+def test_force_counts_on_nothing_that_the_run_forgets(desk: Desk) -> None:
+    whole = desk.ask().cells[0]
+    with pytest.raises(KeyboardInterrupt):
+        desk.run(progress=Impatient())
+    (folder,) = desk.out.glob(".unfinished/*")
+    # Remembered as after a lack of memory: half the batch, and here twice the steps.
+    Smaller({"sasrec.fit.batch_size": (16, 8)}).write(folder)
+    (begun,), (again,) = desk.ask().cells, desk.ask(force=True).cells
+    assert (begun.state, again.state) == ("begun", "to do")
+    assert begun.stages[0].steps > whole.stages[0].steps
+    assert (again.stages[0].begun, again.stages[0].steps) == (0, whole.stages[0].steps)
+    assert again.left_flops == again.flops
+    assert again.left_seconds == again.seconds
+    desk.run(force=True)
+    assert not folder.exists()
 
 
 def test_a_longer_budget_costs_more_in_proportion(desk: Desk) -> None:
