@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from benchmark.errors import RunError
+from benchmark.meeting import meet, within_limit
 
 _PATIENCE = timedelta(days=7)
 """A process may wait long, for a lock or for data; one that died is noticed by its connection."""
@@ -84,18 +85,24 @@ def join(own: Spread, address: str = "127.0.0.1", port: int = 0, *, hosted: bool
         address: Of process zero.
         port: Where process zero listens.
         hosted: Whether somebody else (torchrun) listens there.
+
+    Raises:
+        UserError: Not all come together, see `benchmark.meeting`.
     """
     global _spread, _store
     if own.size > 1 and not dist.is_initialized():
         host = own.rank == 0 and not hosted
-        _store = dist.TCPStore(  # type: ignore[attr-defined]
-            address, port, own.size, host, timeout=_PATIENCE
-        )
-        group = dist.PrefixStore("group", _store)  # type: ignore[attr-defined]
+        store = meet(own.rank, own.size, address, port, host=host, patience=_PATIENCE)
+        group = dist.PrefixStore("group", store)  # type: ignore[attr-defined]
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(
-            backend, store=group, rank=own.rank, world_size=own.size, timeout=_PATIENCE
+        within_limit(
+            lambda: dist.init_process_group(
+                backend, store=group, rank=own.rank, world_size=own.size, timeout=_PATIENCE
+            ),
+            f"all processes have come to {address}:{port}, but cannot reach each other: is a port "
+            "closed between the machines, or GLOO_SOCKET_IFNAME to name their network?",
         )
+        _store = store
         if torch.cuda.is_available() and own.local_rank < torch.cuda.device_count():
             torch.cuda.set_device(own.local_rank)
     _spread = own
