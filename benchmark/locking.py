@@ -9,6 +9,7 @@ lock, names its process in it, and breaks that of a process of this host that ha
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -53,3 +54,8 @@ def locked(folder: Path, name: str, tell: Callable[[str], None], waiting: str) -
         yield
     finally:
         lock.release()
+
+
+def on_stderr(line: str) -> None:
+    """Tells of waiting where no progress is shown yet."""
+    print(line, file=sys.stderr, flush=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from filelock import FileLock
 
 from benchmark import __version__, home
 from benchmark.data.arrays import let_go, map_array, write_array
@@ -24,6 +24,7 @@ from benchmark.data.room import NO_ROOM
 from benchmark.errors import RunError
 from benchmark.events import EventLog, kept_before
 from benchmark.folders import in_place
+from benchmark.locking import locked, on_stderr
 
 SHARED_EVENTS = 2**23
 """A cut with as many events lies in files; the arrays of one with fewer take some 160 MB."""
@@ -50,8 +51,8 @@ def cut(dataset: Dataset, keep: np.ndarray) -> EventLog:
     if found is not None:
         return found
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / ".lock"):
+        with _alone(dataset.name, on_stderr):
+            folder.parent.mkdir(exist_ok=True)
             found = _opened(log, folder, count)  # another process may just have written it
             if found is None:
                 with in_place(folder) as fresh:
@@ -69,12 +70,28 @@ def cut(dataset: Dataset, keep: np.ndarray) -> EventLog:
 
 def cuts_of(name: str) -> Path:
     """Where the cuts of a data set are, whether there are any or not."""
-    return home.datasets_folder() / ".cuts" / quote(name, safe="")
+    return _place() / quote(name, safe="")
 
 
-def forget(name: str) -> None:
-    """Removes the cuts of a data set that was prepared anew; who has opened one reads on."""
-    shutil.rmtree(cuts_of(name), ignore_errors=True)
+def forget(name: str, tell: Callable[[str], None]) -> None:
+    """Removes the cuts of a data set that was prepared anew; who has opened one reads on.
+
+    Args:
+        name: The data set.
+        tell: Is told where another process has to be waited for.
+    """
+    with _alone(name, tell):
+        shutil.rmtree(cuts_of(name), ignore_errors=True)
+
+
+def _place() -> Path:
+    return home.datasets_folder() / ".cuts"
+
+
+def _alone(name: str, tell: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Holds the lock of a data set's cuts, which lies where none of them is removed."""
+    waiting = f"another process is at the training events of {name}; waiting for it"
+    return locked(_place(), quote(name, safe=""), tell, waiting)
 
 
 def _key(dataset: Dataset, keep: np.ndarray) -> str:

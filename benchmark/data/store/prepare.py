@@ -25,6 +25,7 @@ from benchmark.data.store.manifest import Manifest, dataset_folder, missing_file
 from benchmark.data.store.store import Origin, write_dataset
 from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
+from benchmark.locking import on_stderr
 from benchmark.tables import why_unavailable
 
 _NAMED = 4
@@ -46,10 +47,6 @@ class Prepared:
     skipped: bool
 
 
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
-
-
 def prepare(
     name: str,
     entry: DatasetEntry,
@@ -57,7 +54,7 @@ def prepare(
     settings: PrepareSettings,
     *,
     force: bool = False,
-    tell: Callable[[str], None] = _tell,
+    tell: Callable[[str], None] = on_stderr,
 ) -> Prepared:
     """Prepares a data set from its publisher's files.
 
@@ -94,7 +91,7 @@ def prepare(
         with in_place.new_folder(name) as new, room_in(new):
             manifest = _prepare_into(new, name, entry, source, settings, code)
             in_place.put_in_place(name, new)
-            forget(name)
+            forget(name, tell)
     return Prepared(folder, manifest, skipped=False)
 
 

@@ -6,6 +6,8 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from queue import SimpleQueue
+from threading import Event
 
 import numpy as np
 import pytest
@@ -82,15 +84,64 @@ def test_a_cut_is_written_once_and_anew_where_it_is_damaged(world, monkeypatch):
         logs = list(both.map(lambda _: cuts.cut(world, keep), range(2)))
     assert [log.items.tolist() for log in logs] == [expected] * 2
     assert written == [1]
-    (folder,) = [path for path in cuts.cuts_of(world.name).iterdir() if path.is_dir()]
+    (folder,) = cuts.cuts_of(world.name).iterdir()
     os.truncate(folder / "timestamps.npy", 100)
     assert cuts.cut(world, keep).items.tolist() == expected
     assert written == [1, 1]
     shutil.rmtree(folder)
     assert cuts.cut(world, keep).items.tolist() == expected
     assert logs[0].items.tolist() == expected  # who has opened one reads on
-    cuts.forget(world.name)
+    cuts.forget(world.name, print)
     assert not cuts.cuts_of(world.name).exists()
+
+
+def test_who_forgets_waits_for_who_writes_and_says_so(world, monkeypatch):
+    begun, go_on, said = Event(), Event(), SimpleQueue()
+    write = cuts._write
+
+    def slowly(*arguments):
+        begun.set()
+        assert go_on.wait(60)
+        write(*arguments)
+
+    monkeypatch.setattr(cuts, "_write", slowly)
+    keep = np.arange(world.events.num_events) % 2 > 0
+    with ThreadPoolExecutor(2) as both:
+        writing = both.submit(cuts.cut, world, keep)
+        assert begun.wait(60)
+        forgetting = both.submit(cuts.forget, world.name, said.put)
+        line = said.get(timeout=60)
+        there = cuts.cuts_of(world.name).exists()
+        go_on.set()
+        assert writing.result(60).items.tolist() == world.events.only(keep).items.tolist()
+        forgetting.result(60)
+    assert there
+    assert line == f"another process is at the training events of {world.name}; waiting for it"
+    assert not cuts.cuts_of(world.name).exists()
+
+
+def test_who_writes_waits_for_who_forgets_and_says_so(world, monkeypatch, capsys):
+    begun, go_on = Event(), Event()
+    remove = shutil.rmtree
+
+    def slowly(folder, **options):
+        begun.set()
+        assert go_on.wait(60)
+        remove(folder, **options)
+
+    keep = np.arange(world.events.num_events) % 2 > 0
+    cuts.cut(world, ~keep)
+    with ThreadPoolExecutor(2) as both:
+        with monkeypatch.context() as patch:
+            patch.setattr(cuts.shutil, "rmtree", slowly)
+            forgetting = both.submit(cuts.forget, world.name, print)
+            assert begun.wait(60)
+        monkeypatch.setattr(cuts, "on_stderr", lambda line: (print(line), go_on.set()))
+        writing = both.submit(cuts.cut, world, keep)
+        forgetting.result(60)
+        assert writing.result(60).items.tolist() == world.events.only(keep).items.tolist()
+    assert "another process is at the training events" in capsys.readouterr().out
+    assert len(list(cuts.cuts_of(world.name).iterdir())) == 1
 
 
 def test_another_mask_is_another_cut(world):
@@ -109,7 +160,7 @@ def test_where_nothing_can_be_written_one_line_says_so(world, monkeypatch, reaso
     with pytest.raises(RunError, match="USERLLM_BENCH_HOME") as caught:
         split_last(world)
     assert "\n" not in str(caught.value)
-    assert [path.name for path in cuts.cuts_of(world.name).iterdir()] == [".lock"]
+    assert list(cuts.cuts_of(world.name).iterdir()) == []
 
 
 def test_small_cuts_make_no_files(world, monkeypatch):
