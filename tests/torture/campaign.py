@@ -29,7 +29,7 @@ class Tally:
     """What became of a campaign.
 
     Attributes:
-        kills: Lives that were killed.
+        kills: Lives that were killed, or lost a child.
         rounds: Times that the run was done.
         phases: What the killed lives were at, and how often.
         problems: What does not hold.
@@ -105,12 +105,13 @@ class Campaign:
         while True:
             spent = self.tally.kills >= self.kills
             ended = self._live(broken, None if spent else deaths.draw(patience))
-            if not ended.killed:
+            if ended.killed or ended.heard is not None:
+                self.tally.kills += 1
+                self.tally.phases[phase(ended)] += 1
+                self.tell(f"{self.tally.kills}: {ended.seconds:.1f} s, {phase(ended)}")
+                self._check(broken, elsewhere(half_written, broken))
+            if not ended.killed and not gave_up(ended):
                 break
-            self.tally.kills += 1
-            self.tally.phases[phase(ended)] += 1
-            self.tell(f"{self.tally.kills}: {ended.seconds:.1f} s, {phase(ended)}")
-            self._check(broken, elsewhere(half_written, broken))
             before, standing = standing, _standing(broken)
             still = still + 1 if standing == before else 0
             patience = patience * 2 if still >= _IMPATIENT else 1.0
@@ -178,13 +179,32 @@ _PLACES = (
 )
 
 
+_GIVEN_UP = re.compile(r"error: .*: the same command tries again$|.*failed: its worker died .*")
+"""What a life says that cannot go on without the child that was killed: its workers had not started
+yet, or a cell was run again as often as may be."""
+
+
+def gave_up(ended: Ended) -> bool:
+    """Whether a life that lost a child ended as it may, so that the same command goes on."""
+    told = [line for line in ended.lines if _GIVEN_UP.fullmatch(line)]
+    errors = [line for line in ended.lines if line.startswith("error: ")]
+    return ended.heard is not None and ended.code == 1 and bool(told) and len(errors) <= 1
+
+
 def phase(ended: Ended) -> str:
     """What a killed life was at, by the file that it was about to touch or by what it said last."""
+    if ended.heard is not None:
+        return f"a child alone: {_at(ended.lines[: ended.heard])}"
     if ended.before:
         event, _, path = ended.before.partition(" ")
         known = [name for pattern, name in _PLACES if re.search(pattern, f"/{path}")]
         return f"{(known or ['another file'])[0]} ({event})"
-    lines = [line for line in ended.lines if not line.startswith("error: ")]
+    return _at(ended.lines)
+
+
+def _at(heard: Sequence[str]) -> str:
+    """What a life is at that has said this."""
+    lines = [line for line in heard if not line.startswith("error: ")]
     if not lines:
         return "starting"
     _, colon, said = lines[-1].partition(": ")

@@ -13,6 +13,9 @@ Kind = Literal["clock", "file", "within", "start"]
 has everything to import yet."""
 _KINDS: tuple[tuple[Kind, int], ...] = (("clock", 9), ("file", 6), ("within", 4), ("start", 1))
 
+_SPARED = 0.4
+"""Share of deaths that are a child's alone, where children are killed too."""
+
 
 @dataclass(frozen=True)
 class Death:
@@ -25,6 +28,8 @@ class Death:
         signal: What kills it; of another than SIGKILL it knows.
         child: Which of its child processes is killed first, as a share of their number; None = the
             process itself.
+        spared: Whether that child alone is killed, the first time that there is one after
+            `seconds`: the life is to go on by itself.
     """
 
     kind: Kind
@@ -32,6 +37,7 @@ class Death:
     operation: int = 0
     signal: int = signal.SIGKILL
     child: float | None = None
+    spared: bool = False
 
 
 class Deaths:
@@ -44,7 +50,7 @@ class Deaths:
         lives: Lives that it should take to finish, about.
         start_seconds: Of a process that begins with its imports, until it begins a cell.
         signals: What kills, each in turn.
-        children: Whether child processes are killed too.
+        children: Whether child processes are killed too, with the process itself or alone.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class Deaths:
         children: bool = False,
     ) -> None:
         self._random = random.Random(seed)
+        self._whole_seconds = seconds
         self._seconds = seconds / lives
         self._operations = operations / lives
         self._start_seconds = start_seconds
@@ -78,11 +85,19 @@ class Deaths:
         share = self._random.expovariate(1.0)
         start = self._random.uniform(0, self._start_seconds)
         child = self._random.random() if self._random.random() < 0.5 else None
+        spared, which, when = (self._random.random() for _ in range(3))
+        seconds = start if kind == "start" else share * patience * self._seconds
+        if self._children and spared < _SPARED:
+            # Nothing else is lost with it, and it may come as late as it likes.
+            kind, child, seconds = "clock", which, when * self._whole_seconds
+        elif not self._children or kind not in ("clock", "start"):
+            child = None
         self._drawn += 1
         return Death(
             signal=self._signals[self._drawn % len(self._signals)],
             kind=kind,
-            seconds=start if kind == "start" else share * patience * self._seconds,
+            seconds=seconds,
             operation=1 + int(share * patience * self._operations),
-            child=child if self._children and kind in ("clock", "start") else None,
+            child=child,
+            spared=self._children and spared < _SPARED,
         )

@@ -24,6 +24,10 @@ from tests.torture.processes import members
 _MARK = "torture:"
 _OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink")
 """What Python announces before it happens; `os.rename` is `os.replace` too."""
+_AGAIN_SECONDS = 0.1
+"""After which it is looked again for a child that may be killed."""
+_HELPER = "multiprocessing.resource_tracker"
+"""A process of Python's own, which does no work; its loss Python tells in tracebacks of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Ended:
         before: The file operation that it was killed before or within, "" where by the clock.
         operations: File operations that it did; of a life that ended by itself.
         orphans: Processes that were still there long after it.
+        heard: Lines that it had said when a child of it alone was killed; None = none was.
     """
 
     killed: bool
@@ -47,6 +52,7 @@ class Ended:
     before: str
     operations: int
     orphans: tuple[str, ...]
+    heard: int | None = None
 
 
 def live(
@@ -71,10 +77,11 @@ def live(
     if not pid:
         _be_born(arguments, environment, folder, death, write)
     os.close(write)
-    said, code = _watch(pid, read, death, began + deadline_seconds)
+    said, code, heard = _watch(pid, read, death, began + deadline_seconds)
     lines = said.decode(errors="replace").splitlines()
     marks = [line.removeprefix(_MARK).strip() for line in lines if line.startswith(_MARK)]
-    killed = death is not None and code in (-death.signal, 128 + death.signal)
+    meant = death is not None and not death.spared
+    killed = death is not None and meant and code in (-death.signal, 128 + death.signal)
     return Ended(
         code=code,
         seconds=time.monotonic() - began,
@@ -83,6 +90,7 @@ def live(
         before=next((mark for mark in marks if killed and not mark.isdecimal()), ""),
         operations=next((int(mark) for mark in marks if mark.isdecimal()), 0),
         orphans=_orphans(pid),
+        heard=heard,
     )
 
 
@@ -140,18 +148,29 @@ def _count_operations(folder: Path, death: Death | None) -> Callable[[], int]:
     return lambda: done
 
 
-def _watch(pid: int, stderr: int, death: Death | None, deadline: float) -> tuple[bytes, int]:
-    """Reads what a life says, and kills it when its time has come."""
-    said = b""
+def _watch(
+    pid: int, stderr: int, death: Death | None, deadline: float
+) -> tuple[bytes, int, int | None]:
+    """Reads what a life says, and kills it or a child of it when its time has come.
+
+    Returns:
+        What it said, its exit code, and how many lines it had said when a child alone was killed.
+    """
+    said, heard = b"", None
     by_clock = death is not None and death.kind in ("clock", "start")
     kill_at = time.monotonic() + death.seconds if death and by_clock else deadline
     victim = death.child if death else None
     with contextlib.closing(os.fdopen(stderr, "rb", buffering=0)) as pipe:
         while True:
             left = min(kill_at, deadline) - time.monotonic()
-            if left <= 0 and victim is not None:
-                _kill_one_of(pid, victim)
-                victim, kill_at = None, time.monotonic() + (death.seconds if death else 0)
+            if left <= 0 and death is not None and victim is not None and kill_at < deadline:
+                struck = _kill_one_of(pid, victim)
+                if not death.spared:
+                    victim, kill_at = None, time.monotonic() + death.seconds
+                elif struck:
+                    victim, kill_at, heard = None, deadline, said.count(b"\n")
+                else:
+                    kill_at = time.monotonic() + _AGAIN_SECONDS
                 continue
             if left <= 0:
                 late = time.monotonic() > deadline or death is None
@@ -166,7 +185,7 @@ def _watch(pid: int, stderr: int, death: Death | None, deadline: float) -> tuple
             # A child that outlives its parent may hold the pipe open.
             gone, status = os.waitpid(pid, os.WNOHANG if not ready or chunk else 0)
             if gone:
-                return said + _rest(pipe.fileno()), os.waitstatus_to_exitcode(status)
+                return said + _rest(pipe.fileno()), os.waitstatus_to_exitcode(status), heard
 
 
 def _rest(pipe: int) -> bytes:
@@ -184,11 +203,13 @@ def _kill(pid: int, number: int = signal.SIGKILL) -> None:
         os.kill(pid, number)
 
 
-def _kill_one_of(pid: int, share: float) -> None:
-    """Kills a child of a life, where it has one."""
-    children = sorted(own for own, _ in members(pid) if own != pid)
+def _kill_one_of(pid: int, share: float) -> bool:
+    """Kills a child of a life that works for it; False where it has none."""
+    found = members(pid)
+    children = sorted(own for own, command in found if own != pid and _HELPER not in command)
     if children:
         _kill(children[int(share * len(children))])
+    return bool(children)
 
 
 def _orphans(session: int, patience_seconds: float = 60.0) -> tuple[str, ...]:

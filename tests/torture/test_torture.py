@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.torture.campaign import phase
+from tests.torture.campaign import gave_up, phase
 from tests.torture.checks import differences, half_written, left_over
-from tests.torture.deaths import Deaths
-from tests.torture.life import Ended
+from tests.torture.deaths import Death, Deaths
+from tests.torture.life import Ended, live
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,6 +57,74 @@ def test_equal_seeds_draw_equal_deaths() -> None:
     assert draw(1) != draw(2)
     kinds = [death.kind for death in draw(1)]  # type: ignore[attr-defined]
     assert set(kinds) == {"clock", "file", "within", "start"}
+
+
+def test_a_child_is_killed_alone_too_and_at_any_moment_of_a_life() -> None:
+    def draw(children: bool) -> list[Death]:
+        deaths = Deaths(1, 30.0, 300, 10, 5.0, children=children)
+        return [deaths.draw(1.0) for _ in range(50)]
+
+    alone = [death for death in draw(children=True) if death.spared]
+    assert 10 < len(alone) < 30
+    assert {death.kind for death in alone} == {"clock"}
+    assert all(death.child is not None and 0 <= death.seconds <= 30 for death in alone)
+    assert max(death.seconds for death in alone) > 20
+    assert [death for death in draw(children=True) if death.child is not None and not death.spared]
+    assert not [death for death in draw(children=False) if death.spared or death.child is not None]
+
+
+BEGIN_A_CHILD = """
+import subprocess, sys, time
+sleep = [sys.executable, "-c", "import sys, time; time.sleep(int(sys.argv[1]))"]
+helper = subprocess.Popen([*sleep, "300", "multiprocessing.resource_tracker"])
+print("says something", file=sys.stderr, flush=True)
+time.sleep(0.5)  # so that it is heard before the child is there
+child = subprocess.Popen([*sleep, "{seconds}"])
+print("its child ended with", child.wait(), file=sys.stderr, flush=True)
+helper.terminate()
+print("its helper ended with", helper.wait(), file=sys.stderr, flush=True)
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize(("seconds", "code"), [(300, 0), (300, 1), (0, 3)])
+def test_a_life_whose_child_alone_is_killed_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, code: int
+) -> None:
+    def be_born(*given: Any) -> None:
+        os.setsid()
+        os.dup2(given[-1], 2)
+        text = BEGIN_A_CHILD.format(seconds=seconds, code=code)
+        os.execv(sys.executable, [sys.executable, "-c", text])
+
+    monkeypatch.setattr("tests.torture.life._be_born", be_born)
+    death = Death("clock", seconds=0.1 if seconds else 300, child=0.5, spared=True)
+    ended = live([], {}, tmp_path, death)
+    expected = -9 if seconds else 0
+    assert ended.lines == (
+        "says something", f"its child ended with {expected}", "its helper ended with -15",
+    )  # fmt: skip
+    assert (ended.code, ended.killed, ended.orphans) == (code, False, ())
+    assert ended.heard == (1 if seconds else None)
+    if seconds:
+        assert phase(ended) == "a child alone: beginning a cell"
+
+
+@pytest.mark.parametrize(
+    ("heard", "code", "lines", "expected"),
+    [
+        (0, 1, ["error: 2 workers did not start (killed): the same command tries again"], True),
+        (1, 1, ["sasrec seed 0: failed: its worker died 3 times, the last was tcp://h:1"], True),
+        (None, 1, ["sasrec seed 0: failed: its worker died 3 times, the last was x"], False),
+        (0, 0, ["sasrec seed 0: done in 3s"], False),
+        (0, 1, ["sasrec seed 0: failed: ValueError"], False),
+        (0, 1, ["error: the scheduler is gone", "error: x: the same command tries again"], False),
+    ],
+)
+def test_a_call_may_give_up_in_one_line_when_it_lost_a_child(
+    heard: int | None, code: int, lines: list[str], expected: bool
+) -> None:
+    assert gave_up(Ended(False, code, 1.0, tuple(lines), "", 0, (), heard)) is expected
 
 
 def test_what_is_wrong_with_a_folder_is_found(tmp_path: Path) -> None:
