@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from benchmark.cost.config import SECTION
+from benchmark.entries import ability
 from benchmark.errors import UserError, unknown
 from benchmark.settings import (
     Nested,
@@ -344,8 +345,8 @@ def _check(config: RunConfig, tables: Tables) -> None:
         if not set(needed.values()) & set(able):
             raise UserError(
                 f"method {name!r} can do none of the tasks asked for: "
-                + "; ".join(f"{task} needs {need}" for task, need in needed.items())
-                + f"; it has {', '.join(able) or 'nothing'}"
+                + "; ".join(f"{task} needs one to {ability(n)}" for task, n in needed.items())
+                + f"; it can {' and '.join(map(ability, able)) or 'do nothing'}"
                 + (f" ({why})" if why else "")
             )
 

@@ -7,6 +7,17 @@ from dataclasses import dataclass, field
 
 from benchmark.registry import Entry
 
+RANKER = "CandidateRanker"
+LABELS = "LabelRanker"
+WRITER = "TextGenerator"
+_IN_WORDS = {RANKER: "rank items", LABELS: "rank labels", WRITER: "write texts"}
+"""What a method with a capability can do, as a user says it."""
+
+
+def ability(capability: str) -> str:
+    """What a method with a capability can do, for messages: `rank items`."""
+    return _IN_WORDS.get(capability, f"do what {capability} asks for")
+
 
 @dataclass(frozen=True)
 class DatasetEntry(Entry):

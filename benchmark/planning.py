@@ -16,7 +16,7 @@ from benchmark.data.division import Need, Split, shared_split
 from benchmark.data.opening import load_dataset
 from benchmark.data.store.seal import Seal
 from benchmark.encoder_slot import choose_encoder, missing_encoder
-from benchmark.entries import MethodEntry
+from benchmark.entries import MethodEntry, ability
 from benchmark.errors import UserError
 from benchmark.goals import Goal
 from benchmark.home import stages_folder
@@ -141,7 +141,7 @@ def planned_cells(
                 entry = tables.methods[method]
                 reason = why_unavailable(entry) or _lacking(variant, world)
                 if needs not in entry.capabilities:
-                    reason = f"{task} needs {needs}, which {method} does not have"
+                    reason = f"{method} cannot {ability(needs)}"
                 reason = reason or world.unfit.get(task, "") or _speechless(task, entry, world)
                 reason = reason or _undivided(entry, world)
                 if reason:

@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmark.datasets import INSTALL_RECBOLE
-from benchmark.entries import EncoderEntry, MethodEntry, SplitEntry, TaskEntry
+from benchmark.entries import (
+    LABELS,
+    RANKER,
+    WRITER,
+    EncoderEntry,
+    MethodEntry,
+    SplitEntry,
+    TaskEntry,
+)
 from benchmark.registry import Entry, Registry, load
 
 SPLITS: Registry[SplitEntry] = Registry("split")
@@ -16,10 +24,6 @@ TASKS: Registry[TaskEntry] = Registry("task")
 METHODS: Registry[MethodEntry] = Registry("method")
 ENCODERS: Registry[EncoderEntry] = Registry("encoder")
 METRICS: Registry[Entry] = Registry("metric")
-
-RANKER = "CandidateRanker"
-LABELS = "LabelRanker"
-WRITER = "TextGenerator"
 
 for _name, _settings, _summary in (
     ("last", "SplitSettings", "a user's last event is the test target, the one before validation"),

@@ -16,6 +16,7 @@ from benchmark.config import Layers
 from benchmark.cost.facts import Bill, Cost
 from benchmark.cost.traced import traced_flops
 from benchmark.encoder_slot import ChosenEncoder, choose_encoder, missing_encoder
+from benchmark.entries import ability
 from benchmark.errors import UserError
 from benchmark.outlines import (
     ANSWERED,
@@ -41,7 +42,7 @@ def why_not(method: str, task: str, data: TrainingData, tables: Tables) -> str:
     """Why the cost of a method cannot be known by shapes alone, "" where it can."""
     entry, needs = tables.methods[method], tables.tasks[task].needs
     if needs not in entry.capabilities:
-        return f"{task} needs {needs}, which {method} does not have"
+        return f"{method} cannot {ability(needs)}"
     if not entry.uses_llm:
         return "reads no text: it has no language model"
     if not entry.outline:

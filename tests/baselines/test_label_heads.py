@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.entries import LABELS
 from benchmark.protocols import LabelRanker
-from benchmark.registrations import LABELS, METHODS
+from benchmark.registrations import METHODS
 from tests.baselines.fitting import histories, wider
 from tests.label_world import SMALL, divide, fit, label_context, make_task, taste_world
 

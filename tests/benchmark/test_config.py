@@ -90,7 +90,10 @@ def test_values_of_set_are_yaml(value, expected):
         ({"seeds": ""}, ["--seeds", "empty"]),
         ({"methods": " , "}, ["--methods", "empty"]),
         ({"threads": 0}, ["--threads", "greater than or equal to 1"]),
-        ({"methods": "writer"}, ["'writer'", "none of the tasks", "needs CandidateRanker"]),
+        (
+            {"methods": "writer"},
+            ["'writer'", "next_item needs one to rank items", "can write texts"],
+        ),
         ({"sets": ["alpha.epohs=1"]}, ["'alpha.epohs'", "did you mean 'alpha.epochs'?"]),
         ({"sets": ["alpha.fusion.evry=1"]}, ["did you mean 'alpha.fusion.every'?"]),
         ({"sets": ["alpha.epochs=-1"]}, ["alpha.epochs", "greater than 0", "-1"]),

@@ -155,7 +155,7 @@ def test_a_row_says_why_it_has_no_cost() -> None:
         llm_config="gpt2",
     )
     assert rows[0].na == "reads no text: it has no language model"
-    assert "next_item needs CandidateRanker" in rows[1].na
+    assert rows[1].na == "no_history cannot rank items"
     assert rows[2].cost is not None
     assert "every=13, but gpt2 has 12" in rows[3].na
     assert rows[4].cost is not None
