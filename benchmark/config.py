@@ -44,7 +44,9 @@ class RunConfig(BaseModel):
     )  # fmt: skip
     llm: str | None = Field(None, description="hub name or folder of a causal language model")
     out: Path = Field(Path("results/runs"), description="folder that receives one folder a cell")
-    threads: int | None = Field(None, ge=1, description="threads; the physical cores if absent")
+    threads: int | None = Field(
+        None, ge=1, description="threads; OMP_NUM_THREADS if absent, else cores"
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = Field(
         "cpu", description="what computes; auto = a CUDA GPU where there is one"
     )

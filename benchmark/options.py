@@ -36,7 +36,10 @@ LanguageModel = Annotated[
     ),
 ]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results (default results/runs).")]
-Threads = Annotated[str | None, typer.Option(help="Threads (default: the physical cores).")]
+Threads = Annotated[
+    str | None,
+    typer.Option(help="Threads (default: OMP_NUM_THREADS, or the physical cores where unset)."),
+]
 Accelerator = Annotated[
     str | None,
     typer.Option(
