@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from benchmark.counting import counted
 from benchmark.errors import UserError, unknown
 from benchmark.settings import build, check_names, flatten, merge, parse_assignment, parse_yaml
 from benchmark.variants import Variant, check_axes
@@ -171,7 +172,10 @@ def read_grid(axes: Sequence[str], values: Sequence[str], tables: Tables) -> Gri
         raise UserError(f"which axis? Add --axis: {', '.join(axis_names(tables))}")
     check_axes(axes)
     if len(values) > len(axes):
-        raise UserError(f"--values is given {len(values)} times for {len(axes)} axis")
+        raise UserError(
+            f"--values is given {counted(len(values), 'time')} for "
+            f"{counted(len(axes), 'axis', 'axes')}"
+        )
     read = tuple(read_axis(name, tables) for name in axes)
     chosen = tuple(
         _chosen(axis, text) for axis, text in itertools.zip_longest(read, values) if axis

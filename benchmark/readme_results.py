@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.counting import counted
 from benchmark.durable import whole_file
 from benchmark.errors import UserError
 from benchmark.provenance import versions_line
@@ -169,9 +170,9 @@ def _provenance(rows: Sequence[Row]) -> str:
     return (
         f"Data `{record.dataset.name}`, SHA-256 `{record.dataset.fingerprint[:12]}`, targets "
         f"`{record.dataset.target_hash[:12]}`; {record.task.name}{task}, split `{protocol.split}`, "
-        f"{protocol.part} targets of {record.examples:,} users{seen}; preset `{record.preset}`, "
-        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}; "
-        f"{versions_line(records)}{models}."
+        f"{protocol.part} targets of {counted(record.examples, 'user')}{seen}; "
+        f"preset `{record.preset}`, seed{'s' if len(seeds) > 1 else ''} "
+        f"{', '.join(map(str, seeds))}; {versions_line(records)}{models}."
     )
 
 

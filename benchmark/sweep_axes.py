@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.config import Layers
+from benchmark.counting import counted
 from benchmark.errors import UserError
 from benchmark.settings import Nested, build, flatten, merge, nest, parse_yaml
 from benchmark.tables import Tables
@@ -101,7 +102,8 @@ def read_axes(
     check_axes(names)
     if len(values) != len(names):
         raise UserError(
-            f"--values is given {len(values)} times for {len(names)} axes: each needs its own, "
+            f"--values is given {counted(len(values), 'time')} for "
+            f"{counted(len(names), 'axis', 'axes')}: each needs its own, "
             "e.g. --values 10,50,200"
         )
     valid = [SEQ_LEN, *_numeric_settings(methods, tables, layers)]

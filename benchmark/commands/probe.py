@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.counting import counted
 from benchmark.errors import UserError, unknown
 from benchmark.tables import Tables, default_tables
 
@@ -100,7 +101,8 @@ def _print(report: ProbeReport, files: Sequence[Path]) -> None:
     seen = "taken out" if report.seen == "exclude" else "left in"
     print(
         f"{report.method} on {report.task}, {report.dataset}: {report.part} targets of "
-        f"{report.examples:,} users, seen items {seen}, preset {report.preset}, seed {report.seed}"
+        f"{counted(report.examples, 'user')}, seen items {seen}, preset {report.preset}, "
+        f"seed {report.seed}"
     )
     table = _table(("probe", METRIC, "lost", NLL, "gained"))
     own = [report.unchanged.get(name) for name in (METRIC, NLL)]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark import consoles
+from benchmark.counting import counted
 from benchmark.reporting.language_model import language_models, named
 from benchmark.results import Row
 from benchmark.visible import bounded
@@ -160,7 +161,7 @@ def title(rows: Sequence[Row]) -> str:
     of_items = f"seen items {seen}, " if record.task.name == "next_item" else ""
     return (
         f"{tasks} on {record.dataset.name}: "
-        f"{record.protocol.part} targets of {record.examples:,} users, {of_items}"
+        f"{record.protocol.part} targets of {counted(record.examples, 'user')}, {of_items}"
         f"preset {record.preset}{_models(rows)}"
     )
 

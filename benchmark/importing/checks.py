@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from benchmark.counting import counted
 from benchmark.errors import UserError
 
 USER = "user"
@@ -26,9 +27,9 @@ def in_order(frame: pl.DataFrame, users: Sequence[str]) -> pl.DataFrame:
     """
     frame = frame.with_columns(user=names(frame, USER))
     own, asked = frame[USER], pl.Series(USER, list(users), dtype=pl.String)
-    _refuse(own.filter(own.is_duplicated()).unique(maintain_order=True), "users stand twice")
-    _refuse(own.filter(~own.is_in(asked.implode())), "users are not asked")
-    _refuse(asked.filter(~asked.is_in(own.implode())), "users that are asked have no row")
+    _refuse(own.filter(own.is_duplicated()).unique(maintain_order=True), "more than one row")
+    _refuse(own.filter(~own.is_in(asked.implode())), "not asked")
+    _refuse(asked.filter(~asked.is_in(own.implode())), "asked, but without a row")
     return asked.to_frame().join(frame, on=USER, how="left", maintain_order="left")
 
 
@@ -114,14 +115,12 @@ def refuse(frame: pl.DataFrame, wrong: np.ndarray, what: str) -> None:
 
 
 def _refuse_rows(frame: pl.DataFrame, wrong: pl.Series, what: str) -> None:
-    users = frame.filter(wrong)[USER].unique(maintain_order=True)
-    if len(users):
-        raise UserError(f"{what}: {len(users)} users, first {users[0]!r}")
+    _refuse(frame.filter(wrong)[USER].unique(maintain_order=True), what)
 
 
 def _refuse(users: pl.Series, what: str) -> None:
     if len(users):
-        raise UserError(f"{len(users)} {what}, first {users[0]!r}")
+        raise UserError(f"{what}: {counted(len(users), 'user')}, first {users[0]!r}")
 
 
 def _column(frame: pl.DataFrame, column: str) -> pl.Series:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.counting import counted
 from benchmark.differences import NLL, Estimate, Outcome
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed, save
 from benchmark.provenance import differences_in_code
@@ -270,7 +271,7 @@ def _subtitle(
     shown = {name: value for name, value in options.items() if name not in (*axes, *_SAID)}
     given = "".join(f", {name}={value}" for name, value in shown.items())
     return (
-        f"{record.protocol.part} targets of {record.examples:,} users, seen items {seen}, preset "
-        f"{record.preset}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        f"{record.protocol.part} targets of {counted(record.examples, 'user')}, seen items {seen}, "
+        f"preset {record.preset}, seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         f"{given}; 95% intervals over users, differences paired by user"
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.counting import counted
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
 from benchmark.probing.report import FIGURE, METRIC, NLL, ProbeReport, ProbeRow
 
@@ -45,7 +46,7 @@ def _figure(report: ProbeReport, rows: Sequence[ProbeRow], names: Sequence[str])
     )  # fmt: skip
     panels[0].set_title(
         f"{report.task} on {report.dataset}, preset {report.preset}, seed {report.seed}, "
-        f"{report.examples:,} {report.part} users",
+        f"{counted(report.examples, f'{report.part} user')}",
         loc="left", fontsize=9, color=MUTED,
     )  # fmt: skip
     trained = "; *: fitted anew" if any(row.trained for row in rows) else ""

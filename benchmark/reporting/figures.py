@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.counting import counted
 from benchmark.differences import Estimate
 from benchmark.plotting.ablation import draw_ablation
 from benchmark.plotting.report import Dot, draw_results
@@ -60,7 +61,7 @@ def _of_section(section: Section, folder: Path, taken: set[str]) -> Iterator[Fig
         return
     metric = results.metrics[0]
     name = _free("-".join(section.title.split(", ")), taken)
-    about = f"{section.title}; {section.users:,} users; {section.language_model}"
+    about = f"{section.title}; {counted(section.users, 'user')}; {section.language_model}"
     dots = [
         Dot(row.label, Estimate(own.value, own.low, own.high), own.seeds, row.studied)
         for row in results.rows

@@ -6,6 +6,7 @@ import math
 
 import polars as pl
 
+from benchmark.counting import counted
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant
 from benchmark.results import EXAMPLES, Row, RunRecord
@@ -43,7 +44,8 @@ def _of_row(row: Row, contestant: Contestant, metric: str) -> str:
         return f"no {EXAMPLES} beside its record"
     frame = contestant.by_seed[row.seed]
     if record.examples != len(frame):
-        return f"its record speaks of {record.examples:,} examples, beside it are {len(frame):,}"
+        told = counted(record.examples, "example")
+        return f"its record speaks of {told}, beside it are {len(frame):,}"
     if metric and metric not in record.metrics:
         return f"its record has no number for {metric}"
     return _disagreement(record, frame)

@@ -26,6 +26,7 @@ import polars as pl
 import torch
 
 from benchmark.asking import Asking
+from benchmark.counting import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -181,7 +182,7 @@ class FavoriteGenre:
         asked, dropped = len(question.examples), len(everybody) - len(question.examples)
         on_batch = heard(progress, part, asked)
         if progress is not None and dropped:
-            progress.note(f"{dropped} users are left out: none of the events has a label")
+            progress.note(f"left out: {counted(dropped, 'user')} with no event that has a label")
         begin = time.perf_counter()
         goal = self.asked_of(split.train)
         order = self._ask(method, question.examples, goal, name, on_batch)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from benchmark.counting import counted
 from benchmark.errors import UserError
 from benchmark.example_files import Stored
 from benchmark.results import RunRecord
@@ -90,4 +91,4 @@ def offenders(frame: pl.DataFrame, wrong: np.ndarray, what: str) -> tuple[str, .
     if not count:
         return ()
     first = frame["user"][int(wrong.argmax())]
-    return (f"{what} ({count} users, first {first!r})",)
+    return (f"{what} ({counted(count, 'user')}, first {first!r})",)

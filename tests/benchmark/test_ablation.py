@@ -157,7 +157,10 @@ def test_a_grid_is_every_combination_after_the_reference(tables):
         (("--axis", "knd"), "unknown axis 'knd': did you mean 'kind'?"),
         (("--axis", "kind", "--values", "flaat"), "unknown value of kind 'flaat': did you mean"),
         (("--axis", "kind", "--values", ","), "--values: the list is empty; kind has deep, flat"),
-        (("--axis", "kind", "--values", "flat", "--values", "one"), "--values is given 2 times"),
+        (
+            ("--axis", "kind", "--values", "flat", "--values", "one"),
+            "--values is given 2 times for 1 axis",
+        ),
         (("--axis", "kind", "--axis", "kind"), "--axis kind is given twice"),
         (("--axis", "kind", "--axis", "pace", "--axis", "other"), "2 times at most, got 3"),
         (("--axis", "kind", "--set", "alpha.fusion.kind=flat"), "the axis kind varies alpha.f"),

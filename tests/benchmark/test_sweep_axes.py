@@ -82,7 +82,7 @@ def test_a_row_that_fixes_a_setting_is_not_moved_by_its_axis() -> None:
     ("names", "values", "said"),
     [
         ([], [], "which axis"),
-        ([SEQ_LEN], [], "each needs its own"),
+        ([SEQ_LEN], [], "given 0 times for 1 axis: each needs its own"),
         ([SEQ_LEN, SEQ_LEN], ["1", "2"], "given twice"),
         (["seq_length"], ["5"], SEQ_LEN),
         (["user_llm.projector.latent"], ["5"], "user_llm.projector.latents"),

@@ -204,7 +204,7 @@ def test_settings_of_the_task_hold(call: Import, frame: pl.DataFrame, target_has
     write(frame, target_hash)
     code, _, err = call(*IMPORT, "--name", "a", "--set", "next_item.users=20")
     assert code == 2
-    assert "60 users are not asked" in err
+    assert "not asked: 60 users" in err
     code, _, err = call(*IMPORT, "--name", "a", "--set", "next_item.k=12")
     assert "a list has fewer items than 12" in err
 

@@ -74,7 +74,7 @@ def test_whole_numbers_and_categories_are_ids_too() -> None:
     frame = answers("next_item")
     cast = frame.with_columns(pl.col("ranked").cast(pl.List(pl.Categorical)))
     assert judge("next_item", cast).metrics == judged("next_item")[1].metrics
-    with pytest.raises(UserError, match="80 users are not asked, first '0'"):
+    with pytest.raises(UserError, match="not asked: 80 users, first '0'"):
         judge("next_item", frame.with_columns(user=pl.int_range(pl.len())))
 
 
@@ -89,9 +89,9 @@ def second(frame: pl.DataFrame, name: str, change: Any) -> pl.DataFrame:
 
 
 COMMON = {
-    "a user missing": (lambda f: f[1:], "1 users that are asked have no row, first"),
-    "a user twice": (lambda f: pl.concat([f, f[2:3]]), "1 users stand twice, first"),
-    "a stranger": (lambda f: row(f, "user", "nobody"), "users are not asked, first 'nobody'"),
+    "a user missing": (lambda f: f[1:], "asked, but without a row: 1 user, first"),
+    "a user twice": (lambda f: pl.concat([f, f[2:3]]), "more than one row: 1 user, first"),
+    "a stranger": (lambda f: row(f, "user", "nobody"), "not asked: 1 user, first 'nobody'"),
     "a null user": (lambda f: row(f, "user", None), "column 'user' holds null"),
     "users as floats": (
         lambda f: f.with_columns(user=pl.int_range(pl.len()).cast(pl.Float64)),
@@ -99,13 +99,13 @@ COMMON = {
     ),
     "no column user": (lambda f: f.drop("user"), "lack the column 'user'"),
     "no answers": (lambda f: f.select("user"), "lack the column"),
-    "nobody": (lambda f: f[:0], "users that are asked have no row"),
+    "nobody": (lambda f: f[:0], "asked, but without a row"),
 }
 LISTS = {
-    "a null list": (lambda f: row(f, "ranked", None), "column 'ranked' holds null: 1 users"),
+    "a null list": (lambda f: row(f, "ranked", None), "column 'ranked' holds null: 1 user"),
     "a null in a list": (
         lambda f: second(f, "ranked", lambda own: [*own[:4], None]),
-        "a list of column 'ranked' holds null: 1 users",
+        "a list of column 'ranked' holds null: 1 user",
     ),
     "a stranger in a list": (
         lambda f: second(f, "ranked", lambda own: ["x9", *own, "x9"]),
@@ -113,7 +113,7 @@ LISTS = {
     ),
     "one twice": (
         lambda f: second(f, "ranked", lambda own: [own[4], *own]),
-        "is ranked twice: 1 users, first",
+        "is ranked twice: 1 user, first",
     ),
     "a short list": (lambda f: second(f, "ranked", lambda own: own[:4]), "a list has fewer"),
     "an empty list": (lambda f: row(f, "ranked", []), "a list has fewer"),
@@ -140,7 +140,7 @@ def test_wrong_texts_are_refused(case: str) -> None:
     change, message = COMMON[case]
     with pytest.raises(UserError, match=message):
         judge("review_generation", change(answers("review_generation")))
-    with pytest.raises(UserError, match="column 'output' holds null: 1 users, first"):
+    with pytest.raises(UserError, match="column 'output' holds null: 1 user, first"):
         judge("review_generation", row(answers("review_generation"), "output", None))
 
 
@@ -148,7 +148,7 @@ def test_a_seen_item_is_refused_only_where_seen_items_are_taken_out() -> None:
     _, world, split, _ = TASKS["next_item"]()
     first = world.catalog.items.to_external(int(split.test.log.items[split.test.starts[3]]))
     frame = second(answers("next_item"), "ranked", lambda own: [first, *own])
-    with pytest.raises(UserError, match=r"the user has seen.*: 1 users, first"):
+    with pytest.raises(UserError, match=r"the user has seen.*: 1 user, first"):
         judge("next_item", frame)
     assert len(judge("next_item", frame, seen="include").examples) == len(frame)
 
@@ -166,8 +166,8 @@ def test_a_list_may_be_short_where_there_are_no_more_candidates() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (0.01, "above 0: 1 users, first"),
-        (float("nan"), "no finite number: 1 users"),
+        (0.01, "above 0: 1 user, first"),
+        (float("nan"), "no finite number: 1 user"),
         (float("-inf"), "no finite number"),
         (None, "holds null"),
     ],
