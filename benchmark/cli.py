@@ -145,7 +145,7 @@ def ablate(
             "--axis. The default value is always run."
         ),
     ] = None,
-    task: options.Task = None,
+    task: options.VariedTask = None,
     dataset: options.Dataset = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,

@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 Task = Annotated[str | None, typer.Option(help="Tasks, comma-separated.")]
+VariedTask = Annotated[
+    str | None, typer.Option("--task", help="Tasks, comma-separated (default next_item).")
+]
 Dataset = Annotated[str | None, typer.Option(help="Data set (default ml-100k).")]
 Preset = Annotated[str | None, typer.Option(help="Budget: smoke, quick (default) or full.")]
 Seeds = Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")]

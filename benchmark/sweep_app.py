@@ -41,7 +41,7 @@ def sweep(
         Path | None,
         typer.Option(help="With --cost-only: what counts tokens; the embedded one if absent."),
     ] = None,
-    task: options.Task = None,
+    task: options.VariedTask = None,
     dataset: options.Dataset = None,
     methods: Annotated[
         str | None,

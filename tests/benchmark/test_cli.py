@@ -172,6 +172,13 @@ def test_help_shows_an_example_for_each_command(bench):
         assert "Example: userllm-bench" in " ".join(out.split())
 
 
+@pytest.mark.parametrize("command", ["ablate", "sweep", "tune"])
+def test_a_task_that_need_not_be_given_is_told_by_the_help(bench, command):
+    _, out, _ = bench(command, "--help")
+    (_, _, options) = out.partition("--task")
+    assert "default next_item" in " ".join(options.partition("--dataset")[0].split())
+
+
 def test_the_version_is_said(bench):
     assert bench("--version") == (0, f"userllm-bench {__version__}\n", "")
 
