@@ -6,7 +6,7 @@ import json
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -190,7 +190,7 @@ def describe_error(error: ErrorDetails, where: str) -> str:
 
 
 def describe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
-    """Dotted name, default as YAML and description of every setting."""
+    """Dotted name, default as YAML and description of every setting, words to choose from first."""
     for name, info in model.model_fields.items():
         nested = _nested_model(info.annotation)
         default = None if info.default is PydanticUndefined else info.default
@@ -199,7 +199,8 @@ def describe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[
         if nested is not None and isinstance(default, BaseModel):
             yield from _described(nested, default, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", _as_yaml(default), info.description or ""
+            said = (" | ".join(_words(info.annotation)), info.description or "")
+            yield f"{prefix}{name}", _as_yaml(default), ": ".join(filter(None, said))
 
 
 def _described(
@@ -209,6 +210,15 @@ def _described(
     given = {key: _as_yaml(value) for key, value in flatten(defaults.model_dump()).items()}
     for name, default, description in describe_fields(model, ""):
         yield f"{prefix}{name}", given.get(name, default), description
+
+
+def _words(annotation: object) -> Iterator[str]:
+    """What a setting of `Literal`, alone or in a union, may be."""
+    for kind in get_args(annotation):
+        if get_origin(annotation) is Literal:
+            yield str(kind)
+        else:
+            yield from _words(kind)
 
 
 def _as_yaml(value: object) -> str:

@@ -155,6 +155,7 @@ def test_settings_are_described_with_the_defaults_that_count():
     lines = {name: (default, text) for name, default, text in describe_fields(FakeSettings)}
     assert lines["fusion.every"] == ("3", "how often")
     assert lines["epochs"] == ("2", "passes")
+    assert lines["fusion.kind"] == ('"deep"', "deep | flat: how")
     assert lines["names"] == ("null", "texts")
 
 
