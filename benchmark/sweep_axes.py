@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.ablation import axis_names, read_axis
 from benchmark.config import Layers
 from benchmark.counting import counted
 from benchmark.errors import UserError
@@ -106,8 +107,14 @@ def read_axes(
             f"{counted(len(names), 'axis', 'axes')}: each needs its own, "
             "e.g. --values 10,50,200"
         )
-    valid = [SEQ_LEN, *_numeric_settings(methods, tables, layers)]
+    settings = dict(_settings(methods, tables, layers))
+    valid = [SEQ_LEN, *(name for name, value in settings.items() if _is_number(value))]
     for name in names:
+        if name in settings and name not in valid:
+            raise UserError(
+                f"--axis {name}: this setting is no number, and a sweep varies numbers"
+                + _ablated(name, tables)
+            )
         if name not in valid:
             near = difflib.get_close_matches(name, valid, n=3, cutoff=0.4)
             raise UserError(
@@ -119,8 +126,18 @@ def read_axes(
     )
 
 
-def _numeric_settings(methods: Sequence[str], tables: Tables, layers: Layers) -> Iterator[str]:
-    """Dotted names of all settings of a sweep that are numbers."""
+def _ablated(name: str, tables: Tables) -> str:
+    """What varies a setting that is no number; "" where nothing does."""
+    for axis in (read_axis(own, tables) for own in axis_names(tables)):
+        if any(name in flatten(axis.variant(value).settings) for value in axis.values):
+            return f"; userllm-bench ablate --axis {axis.name} varies it"
+    return ""
+
+
+def _settings(
+    methods: Sequence[str], tables: Tables, layers: Layers
+) -> Iterator[tuple[str, object]]:
+    """Dotted names of all settings of a sweep, and their defaults."""
     encoders = [name for method in methods if (name := layers.encoder(tables, method))]
     for section in sorted({*map(tables.section, methods), *encoders}):
         model = tables.settings_model(section)
@@ -128,16 +145,18 @@ def _numeric_settings(methods: Sequence[str], tables: Tables, layers: Layers) ->
             defaults = flatten(build(model, {}, section).model_dump())
         except UserError:  # a section that needs something said, such as a model's name
             continue
-        for name, value in defaults.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                yield f"{section}.{name}"
+        yield from ((f"{section}.{name}", value) for name, value in defaults.items())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _numbers(axis: str, text: str) -> tuple[float, ...]:
     numbers: list[float] = []
     for part in (part.strip() for part in text.split(",") if part.strip()):
         value = parse_yaml(part, "--values")
-        if not isinstance(value, int | float) or isinstance(value, bool):
+        if not _is_number(value):
             raise UserError(f"--values: {part!r} is no number; an axis has numbers, e.g. 10,50,200")
         if axis == SEQ_LEN and (not isinstance(value, int) or value < 1):
             raise UserError(f"--values: a history of {part} events: whole numbers, 1 or more")
