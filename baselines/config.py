@@ -52,7 +52,9 @@ class DualEncoderSettings(EncoderSettings):
     """User tower and item tower, in-batch softmax with log-frequency correction."""
 
     features: tuple[str, ...] | None = Field(
-        None, description="item features that the towers see beside the id; all where absent"
+        None,
+        description="item features that the towers see beside the id; all where absent",
+        json_schema_extra={"of_items": True},
     )
     negatives: int = Field(
         512, ge=1, description="targets of the batch that every row is compared with"

@@ -21,6 +21,7 @@ from benchmark.errors import UserError
 from benchmark.goals import Goal
 from benchmark.home import stages_folder
 from benchmark.launching import spread_of, threads_a_process
+from benchmark.named_features import check_features
 from benchmark.plan import Cell, Task, World, build
 from benchmark.results import Row
 from benchmark.settings import flatten
@@ -205,6 +206,10 @@ def make_cell(
     task_settings = layers.resolve(tables, task)
     method_settings = layers.resolve(tables, method)
     encoder = choose_encoder(method, method_settings, tables, layers)
+    schema = world.dataset.events.schema
+    check_features(method_settings, tables.section(method), schema)
+    if encoder is not None:
+        check_features(encoder.settings, encoder.name, schema)
     task_type = task_entry.load()
     version = getattr(task_type, "version", "")
     split = world.splits[task]
