@@ -256,9 +256,30 @@ def outline_language_model(name: str) -> LanguageModel:
     return LanguageModel(model, tokenizer, identity=name)
 
 
+def check_language_model(name: str) -> None:
+    """Looks at a model's configuration alone, a small file, before work that is to end in it.
+
+    Raises:
+        UserError: There is no such model, or it is not a causal language model.
+    """
+    _configuration(name)
+
+
 def _without_weights(name: str) -> tuple[str, Any, Any]:
     """Where a model is, its configuration and its tokenizer."""
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
+
+    source, config = _configuration(name)
+    with _loading(name, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise UserError(f"--llm {name}: the tokenizer cannot be loaded (it has no vocabulary)")
+    return source, config, tokenizer
+
+
+def _configuration(name: str) -> tuple[str, Any]:
+    """Where a model is, and its configuration."""
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
     path = Path(name).expanduser()
     local = path.exists() or name.startswith((".", "/", "~"))
@@ -269,11 +290,7 @@ def _without_weights(name: str) -> tuple[str, Any, Any]:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     if config.is_encoder_decoder or type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise UserError(f"--llm {name}: {config.model_type} is not a causal language model")
-    with _loading(name, "the tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise UserError(f"--llm {name}: the tokenizer cannot be loaded (it has no vocabulary)")
-    return source, config, tokenizer
+    return source, config
 
 
 def _check_folder(name: str, path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from benchmark.errors import UserError
 from tests.userllm.families.checkpoints import save_checkpoint
-from userllm.llm import LanguageModel, load_language_model
+from userllm.llm import LanguageModel, check_language_model, load_language_model
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,16 @@ def test_a_flaw_is_one_clear_line(
 def test_a_path_to_nothing_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no model there"):
         load_language_model(str(tmp_path / "nothing"))
+
+
+def test_a_first_look_reads_the_configuration_alone(intact: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(intact, tmp_path / "model")
+    for file in folder.glob("*.safetensors"):
+        file.write_bytes(b"no weights")
+    check_language_model(str(folder))
+    encoder_decoder(folder)
+    with pytest.raises(UserError, match="t5 is not a causal language model"):
+        check_language_model(str(folder))
 
 
 def test_a_good_model_loads_in_silence(intact: Path, capfd: pytest.CaptureFixture[str]) -> None:
