@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from benchmark.data.ordering import stand_together
 from benchmark.errors import RunError
@@ -46,6 +49,31 @@ def test_every_size_is_prepared_and_sampled_and_drawn(begun, tmp_path):
     assert result.ours == pytest.approx(rows[1]["prepare"]["seconds"] / 2400 * 1e6)
     files = draw(write("scale", result, tmp_path, 1))
     assert [file.name for file in files] == ["scale.png", "scale.svg"]
+
+
+def texts_of(measured: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What stands in the figure of a measurement."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(
+        "benchmark.perf.scale_figure.save", lambda figure, path: drawn.append(figure)
+    )
+    draw(measured)
+    return [text.get_text() for text in drawn[0].findobj(Text)]
+
+
+def test_the_figure_says_what_was_measured_where_and_what_was_reckoned(
+    begun, tmp_path, monkeypatch
+):
+    file = write("scale", compare(1, (600, 2400), 3), tmp_path, 1)
+    facts = json.loads(file.read_text())
+    for reckoned in (True, False):
+        facts["details"]["sizes"][-1]["sample"]["epoch_is_extrapolated"] = reckoned
+        file.write_text(json.dumps(facts))
+        texts = texts_of(file, monkeypatch)
+        assert "What more events cost" in texts
+        assert any("made-up ratings" in text and "1 thread" in text for text in texts)
+        assert any(text.startswith("aim: at most 4 GiB") for text in texts)
+        assert ("reckoned from a part of it" in texts) is reckoned
 
 
 def test_what_was_measured_is_not_measured_again(begun):
