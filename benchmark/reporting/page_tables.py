@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from markdown_it.token import Token
 
@@ -12,6 +13,11 @@ from benchmark.reporting.cell_values import is_missing, sort_value
 
 _LOOSE_SPACE = re.compile(r" (?![\[(])")
 """Where a cell of numbers must not be broken: it may be before its interval."""
+
+_LONG_WORD = re.compile(r"[^\s]{14,}")
+"""What would make a column wide, or be broken anywhere in a narrow one."""
+_JOINT = re.compile(r"(?<=[_,/])(?=\w)")
+"""Where a long word may be broken: the names of methods and settings have such places."""
 
 _PROSE = 40
 """Letters from which on a cell is not made narrow."""
@@ -83,7 +89,8 @@ def plain_text(tokens: Sequence[Token]) -> str:
 
 def _region(table: _Table, identity: str, name: str) -> list[Token]:
     head, *body = table.rows
-    for cell in (cell for row in table.rows for cell in row):
+    cells = [cell for row in table.rows for cell in row]
+    for cell in cells:
         _class_for_style(cell)
         if len(cell.text) > _PROSE:
             cell.opening.attrs.setdefault("class", "prose")
@@ -107,6 +114,8 @@ def _region(table: _Table, identity: str, name: str) -> list[Token]:
         tokens = [tokens[0], *tokens[end + 1 :]]
     elif len(body) > 1:
         tokens[0].attrSet("class", "sortable")
+    for cell in cells:
+        _break_at_joints(cell)
     region = Token("region_open", "div", 1, block=True)
     region.attrs = {
         "class": "table",
@@ -120,6 +129,34 @@ def _region(table: _Table, identity: str, name: str) -> list[Token]:
     closing = [Token("caption_close", "caption", -1, block=True)]
     end_of_region = Token("region_close", "div", -1, block=True)
     return [region, tokens[0], caption, words, *closing, *tokens[1:], end_of_region]
+
+
+def _break_at_joints(cell: _Cell) -> None:
+    """Says where long words of a cell may be broken, which changes nothing that is copied."""
+    marked: list[Token] = []
+    for token in cell.inline.children or []:
+        parts = _parts(token.content) if token.type in ("text", "code_inline") else []
+        if len(parts) < 2:
+            marked.append(token)
+            continue
+        broken = [Token("text", "", 0, content=parts[0])]
+        for part in parts[1:]:
+            broken += [Token("joint", "wbr", 0), Token("text", "", 0, content=part)]
+        if token.type == "code_inline":
+            broken = [Token("code_open", "code", 1), *broken, Token("code_close", "code", -1)]
+        marked += broken
+    cell.inline.children = marked
+
+
+def _parts(text: str) -> list[str]:
+    """A text, cut at the joints of its long words."""
+    cuts = [
+        word.start() + joint.start()
+        for word in _LONG_WORD.finditer(text)
+        for joint in _JOINT.finditer(word.group())
+    ]
+    ends = [0, *cuts, len(text)]
+    return [text[begin:end] for begin, end in pairwise(ends)]
 
 
 def _class_for_style(cell: _Cell) -> None:

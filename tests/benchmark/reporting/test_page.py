@@ -30,7 +30,7 @@ class Tree(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "img", "br", "hr", "input"):
+        if tag not in ("meta", "link", "img", "br", "hr", "input", "wbr"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -100,6 +100,21 @@ def test_a_cell_of_numbers_is_broken_before_its_interval_alone(page):
     cells = page(TABLE).text("td")
     assert ".213 [.189,\u00a0.239]" in cells
     assert "better" in cells
+
+
+@pytest.mark.parametrize(
+    ("cell", "parts"),
+    [
+        ("review_generation", ["review_", "generation"]),
+        ("`text_prompt_titles`", ["text_", "prompt_", "titles"]),
+        ("a user_encoder", ["a user_encoder"]),
+        ("--methods sasrec,user_encoder", ["--methods sasrec,", "user_", "encoder"]),
+    ],
+)
+def test_a_long_word_of_a_table_is_broken_at_its_joints_alone(page, cell, parts):
+    tree = page(f"| task | n |\n|---|---|\n| {cell} | 1 |\n")
+    assert tree.text("th")[2:] == parts
+    assert len(tree.all("wbr")) == len(parts) - 1
 
 
 def test_a_table_of_facts_has_no_empty_head(page):

@@ -124,6 +124,33 @@ def test_nothing_but_a_table_scrolls_sideways(browser, file, width):
         assert tab.run("(t => t.scrollWidth > t.clientWidth)(document.querySelector('.table'))")
 
 
+def test_a_table_of_all_metrics_shows_its_last_column_on_a_desk(browser, tmp_path):
+    wide = (
+        "| method | `user_llm` is | recall@1 | recall@1 of seeds | recall@5 | recall@10 | ndcg@10 "
+    )
+    wide += "| mrr@10 | seeds |\n|" + "---|" * 9
+    row = "\n| `user_llm_item_head` | ≈ | .033 [.024, .043] | .030 to .037 "
+    wide += (row + "| .110 [.093, .128] " * 4 + "| 0, 1, 2 |") * 2
+    path = tmp_path / "wide.html"
+    path.write_text(make_page(f"# Wide\n\n## Results\n\n{wide}\n", title="Wide", folder=tmp_path))
+    tab = browser.open(path, width=1200)
+    assert tab.run("(t => t.scrollWidth <= t.clientWidth)(document.querySelector('.table'))")
+
+
+def test_a_name_is_broken_at_an_underscore_on_a_phone(browser, tmp_path):
+    rows = "| task | what is asked |\n|---|---|\n| review_generation | what a user writes of it |\n"
+    path = tmp_path / "narrow.html"
+    path.write_text(make_page(f"# Narrow\n\n{rows}\n", title="Narrow", folder=tmp_path))
+    tab = browser.open(path, width=320)
+    tab.run("document.querySelector('tbody th').style.maxWidth = '0'")
+    lines = tab.run(
+        "[...document.querySelector('tbody th').childNodes].filter(n => n.nodeType === 3).map(n => "
+        "{ const r = document.createRange(); r.selectNodeContents(n); "
+        "return r.getClientRects().length; })"
+    )
+    assert lines == [1, 1]
+
+
 def test_the_contents_are_folded_on_a_phone_and_open_on_a_desk(browser, file):
     tab = browser.open(file, width=360)
     assert not tab.run("document.querySelector('nav details').open")
