@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.counting import counted
 from benchmark.errors import UserError, unknown
 from benchmark.example_files import read_examples
 from benchmark.results import (
@@ -93,7 +94,7 @@ def show_command(options: Options) -> None:
     group = f" of group {options.only}" if options.only else ""
     print(
         f"{record.task.name} on {record.dataset.name}: {record.protocol.part} targets, "
-        f"{len(users)} example{'s' if len(users) > 1 else ''}{group}"
+        f"{counted(len(users), 'example')}{group}"
     )
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else _PLAIN_WIDTH

@@ -79,7 +79,7 @@ def print_notes(rows: Sequence[Row]) -> None:
             continue
         protocol = row.record.protocol
         if row.record.examples < _FEW:
-            asked = f"{row.record.examples} user{'s' if row.record.examples > 1 else ''}"
+            asked = counted(row.record.examples, "user")
             notes[f"{asked} can be asked: these numbers say next to nothing"] = None
         if protocol.leak:
             notes[f"split {protocol.split} leaks: {protocol.leak}"] = None

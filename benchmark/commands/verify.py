@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.counting import counted
 from benchmark.tables import Tables, default_tables
 from benchmark.verification import NO_EXAMPLES, OK, Verdict, verify
 
@@ -33,7 +34,7 @@ def verify_command(
         print(json.dumps({"records": [verdict.to_json() for verdict in verdicts]}, indent=2))
     else:
         told = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-        print(f"{len(verdicts)} record{'s' if len(verdicts) > 1 else ''}: {told}")
+        print(f"{counted(len(verdicts), 'record')}: {told}")
     return 0 if good == len(verdicts) else 1
 
 

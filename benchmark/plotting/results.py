@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.counting import counted
 from benchmark.plotting.style import (
     HATCHES,
     INK,
@@ -214,7 +215,7 @@ def title_of(rows: Sequence[Row]) -> str:
     return "\n".join(
         [
             f"{task} on {record.dataset.name}: {protocol.part} targets{of_items}",
-            f"preset {record.preset}, split {protocol.split}, {record.examples:,} users, "
+            f"preset {record.preset}, split {protocol.split}, {counted(record.examples, 'user')}, "
             f"seed{'s' if len(seeds) > 1 else ''} {numbers}",
             *(own.phrase for own in models),
         ]
