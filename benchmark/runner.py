@@ -14,6 +14,7 @@ from benchmark import config as configs
 from benchmark import identity, ranks, results
 from benchmark.cell import discard_unfinished, run_cell
 from benchmark.data.store.seal import DataChangedError
+from benchmark.durable import whole_file
 from benchmark.durations import duration
 from benchmark.errors import GOES_ON, RunError, UserError
 from benchmark.example_files import read_stored
@@ -29,6 +30,9 @@ from benchmark.stopping import was_stopped
 from benchmark.tables import Tables, why_unavailable
 from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
+
+_DONE = " done"
+"""Behind a call's name in the mark of a cell that it forced."""
 
 
 class KeptError(RunError):
@@ -163,7 +167,7 @@ def checked(
 
 
 def settle(
-    row: Row, cell: Cell, world: World, progress: RunProgress, force: bool, *, again: bool = False
+    row: Row, cell: Cell, world: World, progress: RunProgress, force: bool, *, call: str = ""
 ) -> Row:
     """The row of one cell: read where it is finished, run where it is not.
 
@@ -173,7 +177,8 @@ def settle(
         world: What it shares with others.
         progress: Is told how far it is.
         force: Whether it is run all the same, from its beginning.
-        again: Whether this same call has begun it before: it goes on from there then.
+        call: Who asks, where the same call may ask again: it goes on with what it forced
+            itself, and does nothing twice.
     """
     if was_stopped():  # and a library said nothing of it
         raise KeyboardInterrupt
@@ -181,13 +186,15 @@ def settle(
     try:
         waiting = "another call is at this cell; waiting for it"
         with _held(cell, progress, waiting):
-            finished = ranks.by_first(lambda: _found(cell, progress, force, again))
+            finished = ranks.by_first(lambda: _found(cell, progress, force, call))
             if ranks.agreed(finished is not None):
                 progress.finish("finished before, skipped (--force runs it again)")
                 return row if finished is None else row_of(finished, cell)
             record = run_cell(cell, world, progress)
             if record is None:
                 return row
+            if force and call:
+                _write_mark(cell, call + _DONE)
             progress.finish(
                 f"done in {duration(record.fit.wall_seconds + record.evaluation_seconds)}"
             )
@@ -230,13 +237,27 @@ def _held(cell: Cell, progress: RunProgress, waiting: str) -> Iterator[None]:
         yield
 
 
-def _found(cell: Cell, progress: RunProgress, force: bool, again: bool) -> results.RunRecord | None:
+def _found(cell: Cell, progress: RunProgress, force: bool, call: str) -> results.RunRecord | None:
     """The record of a cell that need not run; what it began is forgotten where it begins anew."""
     recover(cell.folder)
-    finished = finished_record(cell, progress, force)
-    if finished is not None or (force and not again):
+    mark = _mark(cell)
+    before = mark.read_text() if force and call and mark.exists() else ""
+    finished = finished_record(cell, progress, force and before != call + _DONE)
+    if finished is not None or (force and not (call and before == call)):
         discard_unfinished(cell)
+    if force and call and finished is None:
+        _write_mark(cell, call)
     return finished
+
+
+def _mark(cell: Cell) -> Path:
+    """Says which call has begun a cell by force, and whether that was done."""
+    return cell.folder.parent / ".locks" / f"{cell.folder.name}.call"
+
+
+def _write_mark(cell: Cell, text: str) -> None:
+    with whole_file(_mark(cell)) as file:
+        file.write_text(text)
 
 
 def row_of(record: results.RunRecord, cell: Cell) -> Row:

@@ -56,10 +56,10 @@ class Fake:
 
     def fit(self, data, context):
         settings = self.settings
+        began = self._began(context.checkpoints)
         if settings.log:
             with Path(settings.log).open("a") as file:
                 file.write("fit\n")
-        began = self._began(context.checkpoints)
         context.progress.stage("count", settings.epochs)
         context.progress.update(1.0, loss=2.5)
         if settings.wait:

@@ -34,7 +34,6 @@ class Flight:
         begun: When that one took it, by the caller's clock, and then when its world was open.
         open: Whether it is.
         waits: Since when it waits for another process; None where it does not.
-        started: Whether any worker has begun it: what is on the disk of it is this call's.
     """
 
     row: Row
@@ -49,7 +48,6 @@ class Flight:
     begun: float = 0.0
     open: bool = False
     waits: float | None = None
-    started: bool = False
 
     def hear(self, what: str, now: float) -> bool:
         """Takes what its worker says of its time.
@@ -62,7 +60,7 @@ class Flight:
             Whether it was about that.
         """
         if what == "begin":
-            self.begun, self.open, self.started = now, True, True
+            self.begun, self.open = now, True
         elif what == "waits":
             self.waits = now
         elif what == "goes on":

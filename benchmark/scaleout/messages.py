@@ -30,7 +30,7 @@ class Opening(_Message):
 class Request(_Message):
     """One cell: who it is, and the topic that its progress is told on, under its `token`.
 
-    `again`: a worker of this call has begun it before, and died.
+    All attempts of a cell have the same token.
     """
 
     opening: Opening
@@ -43,7 +43,6 @@ class Request(_Message):
     config_hash: str
     topic: str
     token: str
-    again: bool
 
     @property
     def variant(self) -> Variant:

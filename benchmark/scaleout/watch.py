@@ -151,7 +151,6 @@ class Watch:
             config_hash=cell.config_hash,
             topic=self._crew.topic,
             token=flight.token,
-            again=flight.started,
         )
         flight.future = self._client.submit(
             work,

@@ -105,7 +105,7 @@ def _answer(request: Request, relay: Relay) -> Answer:
                 "settings is not the same there",
             )
         with heard(relay.waits):
-            settled = settle(row, cell, world, relay, config.force, again=request.again)
+            settled = settle(row, cell, world, relay, config.force, call=request.token)
         return Answer(kind="settled", row=settled, said=relay.said)
     except (StopError, DataChangedError) as stopped:
         stopping = row.model_copy(update={"error": str(stopped)})

@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.failures import disk_is_full
 from benchmark.metrics.ranking import recompute
 from benchmark.results import load_records, read_record
-from benchmark.runner import run
+from benchmark.runner import run, settle, settle_in_turn
 from tests.fakes import Silent, make_tables
 
 TABLES = make_tables()
@@ -29,7 +29,7 @@ def bench(tmp_path, monkeypatch):
     """Runs the fakes; every fit leaves a line in `fits`."""
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
 
-    def start(methods="alpha", sets=(), **options):
+    def start(methods="alpha", sets=(), settling=settle_in_turn, **options):
         log = [f"{name}.log={tmp_path / 'fits'}" for name in methods.split(",") if name != "broken"]
         options = {
             "task": "next_item",
@@ -41,7 +41,8 @@ def bench(tmp_path, monkeypatch):
             **options,
         }
         bench.progress = Silent()
-        return run(read_config(None, options, TABLES), TABLES, bench.progress, "the command")
+        config = read_config(None, options, TABLES)
+        return run(config, TABLES, bench.progress, "the command", settling=settling)
 
     def fits():
         file = tmp_path / "fits"
@@ -226,6 +227,21 @@ def test_a_disk_that_fills_while_writing_leaves_no_record(bench, monkeypatch):
     assert "disk is full" in rows[0].error
     assert not list(bench.out.rglob("record.json"))
     assert not list(bench.out.glob(".tmp-*"))
+
+
+def test_what_one_call_has_forced_it_does_not_do_twice(bench):
+    """A worker may die between the record and its answer."""
+    fits = []
+
+    def settle_often(cells, world, config, progress):
+        ((row, cell),) = cells
+        for call in ("a", "a", "b", "b", "a"):
+            row = settle(row, cell, world, progress, force=True, call=call)
+            fits.append(bench.fits())
+        return {cell.config_hash: row}
+
+    bench(settling=settle_often)
+    assert fits == [1, 1, 2, 2, 3]
 
 
 def test_a_forced_run_that_fails_keeps_the_old_record(bench, monkeypatch):
