@@ -17,7 +17,7 @@ from benchmark.failures import disk_is_full
 from benchmark.metrics.ranking import recompute
 from benchmark.results import load_records, read_record
 from benchmark.runner import run, settle, settle_in_turn
-from tests.fakes import Silent, make_tables
+from tests.fakes import Fake, Silent, make_tables
 
 TABLES = make_tables()
 ROOT = Path(__file__).parents[2]
@@ -242,6 +242,29 @@ def test_what_one_call_has_forced_it_does_not_do_twice(bench):
 
     bench(settling=settle_often)
     assert fits == [1, 1, 2, 2, 3]
+
+
+def test_a_call_goes_on_with_what_it_has_forced_and_no_other_does(bench, monkeypatch):
+    fit, began = Fake.fit, []
+
+    def fail_at_first(self, data, context):
+        trace = context.checkpoints / "checkpoint"
+        began.append(trace.exists())
+        trace.parent.mkdir(parents=True, exist_ok=True)
+        trace.touch()
+        if len(began) < 4:
+            raise RuntimeError("it breaks")
+        return fit(self, data, context)
+
+    def settle_often(cells, world, config, progress):
+        ((row, cell),) = cells
+        for call in ("a", "a", "", "b", "b"):
+            row = settle(row, cell, world, progress, force=True, call=call)
+        return {cell.config_hash: row}
+
+    monkeypatch.setattr(Fake, "fit", fail_at_first)
+    bench(settling=settle_often)
+    assert began == [False, True, False, False]  # what is done is not begun again
 
 
 def test_a_forced_run_that_fails_keeps_the_old_record(bench, monkeypatch):

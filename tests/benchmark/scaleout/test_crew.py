@@ -172,23 +172,6 @@ def test_a_cell_whose_worker_dies_runs_again_until_that_is_enough(bench, tmp_pat
     assert once.read_text() == "fit\nfit\n"
 
 
-def test_a_forced_cell_whose_worker_dies_goes_on_where_it_was(bench, tmp_path):
-    """Begun by this call, it is not begun anew by its own repetition."""
-    sets = ["alpha.fail=die once"]
-    for left_by_another_call in (True, False):
-        (tmp_path / "fits").unlink(missing_ok=True)
-        (row,) = bench("alpha", sets, force=True)
-        assert row.record is not None, row.error
-        assert row.record.fit.notes == ("a note", "it goes on")
-        assert bench.fits() == 2
-        if left_by_another_call:
-            begun = tmp_path / "out" / ".unfinished" / row.path.parent.name / "begun"
-            begun.parent.mkdir(parents=True)
-            begun.touch()
-            (row,) = bench("alpha", sets, force=True)  # it has died before
-            assert row.record.fit.notes == ("a note",)
-
-
 def test_what_no_worker_can_hold_does_not_wait(bench):
     demands = Demands.read(["alpha.GPU=1"])
     with changed(bench.crew, demands=demands) as crew:
