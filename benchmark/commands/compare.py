@@ -163,14 +163,21 @@ def _told_apart(one: Contestant, two: Contestant) -> tuple[Contestant, Contestan
     return first, second
 
 
-def _contestants(folder: Path, method: str | None, option: str) -> dict[str, Contestant]:
-    """The contestant of a folder by what it was asked."""
+def _contestants(folder: Path, asked_for: str | None, option: str) -> dict[str, Contestant]:
+    """The contestant of a folder by what it was asked.
+
+    Args:
+        folder: Holds records.
+        asked_for: A method, or one with its settings as in `user_llm (loss=token)`.
+        option: That says so.
+    """
     found_rows, left_out = read_rows([folder])
     for lost in left_out:
         print(f"left out: {lost.what}: {lost.why}", file=sys.stderr)
     rows = [row for row in latest_rows(found_rows) if row.record is not None]
     methods = list(dict.fromkeys(row.method for row in rows))
-    if method is not None:
+    if asked_for is not None:
+        method, _, _ = asked_for.partition(" (")
         if method not in methods:
             raise unknown(f"method in {folder}", method, methods)
         rows = [row for row in rows if row.method == method]
@@ -187,8 +194,12 @@ def _contestants(folder: Path, method: str | None, option: str) -> dict[str, Con
             )
         own = contestants_of(members)
         if len(own) > 1:
+            own = tuple(one for one in own if one.label == asked_for) or own
+        if len(own) > 1:
             labels = "; ".join(contestant.label for contestant in own)
-            raise UserError(f"{folder} holds several settings of one method: {labels}")
+            raise UserError(
+                f"{folder} holds several settings of one method: {labels}; name one by {option}"
+            )
         found[asked] = own[0]
     return found
 

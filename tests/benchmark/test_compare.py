@@ -5,6 +5,7 @@ import pytest
 
 from benchmark.cli import main
 from tests.benchmark.evidence.rows import finished
+from tests.benchmark.reporting.runs import write_run
 
 USERS = 400
 
@@ -72,6 +73,18 @@ def test_wrong_input(runs, capsys, arguments, told):
     *left_out, line = capsys.readouterr().err.splitlines()
     assert all(own.startswith("left out: ") for own in left_out)
     assert told in line
+
+
+def test_one_method_with_two_settings_is_named_with_them(tmp_path, capsys):
+    for rate, digit, changes in ((0.4, "a", {}), (0.2, "b", {"loss": "token"})):
+        write_run(
+            tmp_path, "user_llm", rate, method_changes=changes, config_hash=64 * digit
+        )  # fmt: skip
+    where = ["compare", str(tmp_path), str(tmp_path), "--a", "user_llm (loss=token)", "--b"]
+    assert main([*where, "user_llm (as is)"]) == 0
+    assert "A: user_llm (loss=token), seed" in capsys.readouterr().out
+    assert main([*where, "user_llm"]) == 2
+    assert "user_llm (loss=token); user_llm (as is); name one by --b" in capsys.readouterr().err
 
 
 def test_rows_that_were_asked_other_things_are_refused(tmp_path, capsys):
