@@ -84,7 +84,7 @@ def test_one_method_with_two_settings_is_named_with_them(tmp_path, capsys):
     assert main([*where, "user_llm (as is)"]) == 0
     assert "A: user_llm (loss=token), seed" in capsys.readouterr().out
     assert main([*where, "user_llm"]) == 2
-    assert "user_llm (loss=token); user_llm (as is); name one by --b" in capsys.readouterr().err
+    assert "user_llm (as is); user_llm (loss=token); name one by --b" in capsys.readouterr().err
 
 
 def test_rows_that_were_asked_other_things_are_refused(tmp_path, capsys):
