@@ -76,9 +76,14 @@ def cached_stage(
     found = _found(place)
     if found is not None:
         return place, replace(found, reused=True)
-    began = time.perf_counter()
-    with _held(cache, key, tell):
-        waited = time.perf_counter() - began
+    began: list[float] = []
+
+    def wait(text: str) -> None:
+        began.append(time.perf_counter())
+        tell(text)
+
+    with _held(cache, key, wait):
+        waited = time.perf_counter() - began[0] if began else 0.0
         found = _found(place)
         if found is not None:
             return place, replace(found, reused=True, waited_seconds=waited)

@@ -16,8 +16,8 @@ from benchmark.errors import UserError
 from benchmark.failures import disk_is_full
 from benchmark.metrics.ranking import recompute
 from benchmark.results import load_records, read_record
-from benchmark.runner import run, settle, settle_in_turn
-from tests.fakes import Fake, Silent, make_tables
+from benchmark.runner import run
+from tests.fakes import Silent, make_tables
 
 TABLES = make_tables()
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ def bench(tmp_path, monkeypatch):
     """Runs the fakes; every fit leaves a line in `fits`."""
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
 
-    def start(methods="alpha", sets=(), settling=settle_in_turn, **options):
+    def start(methods="alpha", sets=(), **options):
         log = [f"{name}.log={tmp_path / 'fits'}" for name in methods.split(",") if name != "broken"]
         options = {
             "task": "next_item",
@@ -41,8 +41,7 @@ def bench(tmp_path, monkeypatch):
             **options,
         }
         bench.progress = Silent()
-        config = read_config(None, options, TABLES)
-        return run(config, TABLES, bench.progress, "the command", settling=settling)
+        return run(read_config(None, options, TABLES), TABLES, bench.progress, "the command")
 
     def fits():
         file = tmp_path / "fits"
@@ -227,44 +226,6 @@ def test_a_disk_that_fills_while_writing_leaves_no_record(bench, monkeypatch):
     assert "disk is full" in rows[0].error
     assert not list(bench.out.rglob("record.json"))
     assert not list(bench.out.glob(".tmp-*"))
-
-
-def test_what_one_call_has_forced_it_does_not_do_twice(bench):
-    """A worker may die between the record and its answer."""
-    fits = []
-
-    def settle_often(cells, world, config, progress):
-        ((row, cell),) = cells
-        for call in ("a", "a", "b", "b", "a"):
-            row = settle(row, cell, world, progress, force=True, call=call)
-            fits.append(bench.fits())
-        return {cell.config_hash: row}
-
-    bench(settling=settle_often)
-    assert fits == [1, 1, 2, 2, 3]
-
-
-def test_a_call_goes_on_with_what_it_has_forced_and_no_other_does(bench, monkeypatch):
-    fit, began = Fake.fit, []
-
-    def fail_at_first(self, data, context):
-        trace = context.checkpoints / "checkpoint"
-        began.append(trace.exists())
-        trace.parent.mkdir(parents=True, exist_ok=True)
-        trace.touch()
-        if len(began) < 4:
-            raise RuntimeError("it breaks")
-        return fit(self, data, context)
-
-    def settle_often(cells, world, config, progress):
-        ((row, cell),) = cells
-        for call in ("a", "a", "", "b", "b"):
-            row = settle(row, cell, world, progress, force=True, call=call)
-        return {cell.config_hash: row}
-
-    monkeypatch.setattr(Fake, "fit", fail_at_first)
-    bench(settling=settle_often)
-    assert began == [False, True, False, False]  # what is done is not begun again
 
 
 def test_a_forced_run_that_fails_keeps_the_old_record(bench, monkeypatch):

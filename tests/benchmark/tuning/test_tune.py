@@ -293,7 +293,10 @@ def test_a_method_that_is_not_installed_is_a_row_that_says_so(bench):
         (("--method", "noisy", "--seconds", "inf"), ["--seconds inf"]),
         (("--method", "noisy", "--seed", "-1"), ["--seed"]),
         (("--method", "noisy", "--task", "next_item,writing"), ["one task", "next_item, writing"]),
-        (("--method", "noisy", "--task", "writing"), ["'noisy' can do none", "TextGenerator"]),
+        (
+            ("--method", "noisy", "--task", "writing"),
+            ["'noisy' can do none", "needs one to write texts"],
+        ),
         (("--method", "noisy", "--metric", "recal@10"), ["recal@10", "did you mean 'recall@10'"]),
         (("--method", "noisy", "--set", "noisy.nose=1"), ["did you mean 'noisy.noise'?"]),
         (("--method", "noisy,other", "--space", "x.yaml"), ["--space x.yaml", "one method"]),
