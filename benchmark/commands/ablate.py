@@ -62,14 +62,12 @@ def ablate_command(
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
-    from benchmark.looking_first import looking_first
     from benchmark.runner import run
     from benchmark.scaleout.hands import at_work
 
     command = shlex.join(["userllm-bench", *arguments])
     with at_work(scale, tables) as hands:
-        settling = looking_first(hands.settling)
-        rows = run(config, tables, hands.progress, command, grid.variants, settling)
+        rows = run(config, tables, hands.progress, command, grid.variants, hands.settling)
     from benchmark.differences import compare
     from benchmark.provenance import differences_in_code
 

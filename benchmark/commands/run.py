@@ -45,14 +45,12 @@ def run_command(
         return dry_run_command(config, tables, workers=scale.workers or 1)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.looking_first import looking_first
     from benchmark.runner import run
     from benchmark.scaleout.hands import at_work
 
     command = shlex.join(["userllm-bench", *arguments])
     with at_work(scale, tables) as hands:
-        settling = looking_first(hands.settling)
-        rows = run(config, tables, hands.progress, command, settling=settling)
+        rows = run(config, tables, hands.progress, command, settling=hands.settling)
     figures = _draw(config, rows)
     if config.as_json:
         print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))

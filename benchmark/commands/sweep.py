@@ -130,14 +130,12 @@ def _run(
 ) -> int:
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.looking_first import looking_first
     from benchmark.runner import run
     from benchmark.scaleout.hands import at_work
 
     command = shlex.join(["userllm-bench", *arguments])
     with at_work(scale, tables) as hands:
-        settling = looking_first(hands.settling)
-        rows = run(config, tables, hands.progress, command, variants, settling)
+        rows = run(config, tables, hands.progress, command, variants, hands.settling)
     from benchmark.commands.sweep_table import about, print_sweep
     from benchmark.plotting.sweep import draw_sweep
     from benchmark.sweep_points import points_of

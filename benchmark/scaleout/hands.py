@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark.looking_first import looking_first
 from benchmark.progress import RunProgress, open_progress, quiet_libraries
 from benchmark.runner import Settling, settle_in_turn
 from benchmark.scaleout.scale import Scale
@@ -31,8 +32,8 @@ class Hands:
 
     @property
     def settling(self) -> Settling:
-        """Who settles cells."""
-        return settle_in_turn if self.crew is None else self.crew.settle
+        """Who settles cells, after a look at their language model."""
+        return looking_first(settle_in_turn if self.crew is None else self.crew.settle)
 
 
 @contextlib.contextmanager
