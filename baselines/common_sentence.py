@@ -27,7 +27,7 @@ class CommonSentence:
         settings: Its settings.
     """
 
-    history_length = 1
+    history_length = 0
 
     def __init__(self, settings: CommonSentenceSettings) -> None:
         self.settings = settings

@@ -25,7 +25,7 @@ class Popularity:
         settings: Its settings.
     """
 
-    history_length = 1
+    history_length = 0
 
     def __init__(self, settings: PopularitySettings) -> None:
         self.settings = settings

@@ -62,7 +62,9 @@ def run(
     context: typer.Context,
     task: options.Task = None,
     dataset: options.Dataset = None,
-    methods: Annotated[str | None, typer.Option(help="Methods, comma-separated.")] = None,
+    methods: Annotated[
+        options.Names, typer.Option(metavar="NAMES", help="Methods, comma-separated.")
+    ] = None,
     preset: options.Preset = None,
     seeds: options.Seeds = None,
     assignments: options.Assignments = None,
@@ -103,11 +105,11 @@ def run(
     from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
-        "task": task,
+        "task": task or None,
         "dataset": dataset,
-        "methods": methods,
+        "methods": methods or None,
         "preset": preset,
-        "seeds": seeds,
+        "seeds": seeds or None,
         "set": assignments or None,
         "split": split,
         "part": part,
@@ -182,10 +184,10 @@ def ablate(
     from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
-        "task": task,
+        "task": task or None,
         "dataset": dataset,
         "preset": preset,
-        "seeds": seeds,
+        "seeds": seeds or None,
         "set": assignments or None,
         "split": split,
         "part": part,

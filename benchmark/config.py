@@ -89,14 +89,15 @@ class RunConfig(BaseModel):
     @field_validator("task", "methods", "seeds", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = value.split(",")
-        elif isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
             value = [value]
         if isinstance(value, Sequence):
             if any(isinstance(part, list | dict) for part in value):
                 raise ValueError("names or numbers are needed, no lists or mappings")
-            stripped = [part.strip() if isinstance(part, str) else part for part in value]
+            parts: list[object] = []
+            for part in value:
+                parts += part.split(",") if isinstance(part, str) else [part]
+            stripped = [part.strip() if isinstance(part, str) else part for part in parts]
             kept = [part for part in stripped if part != ""]
             if not kept:
                 raise ValueError("the list is empty")

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-Task = Annotated[str | None, typer.Option(help="Tasks, comma-separated.")]
+Names = list[str] | None
+"""An option that can be given again, each time with names that commas separate."""
+Task = Annotated[Names, typer.Option(metavar="NAMES", help="Tasks, comma-separated.")]
 VariedTask = Annotated[
-    str | None, typer.Option("--task", help="Tasks, comma-separated (default next_item).")
+    Names,
+    typer.Option("--task", metavar="NAMES", help="Tasks, comma-separated (default next_item)."),
 ]
 Dataset = Annotated[str | None, typer.Option(help="Data set (default ml-100k).")]
 Preset = Annotated[str | None, typer.Option(help="Budget: smoke, quick (default) or full.")]
-Seeds = Annotated[str | None, typer.Option(help="Seeds, comma-separated (default 0).")]
+Seeds = Annotated[
+    Names, typer.Option(metavar="NUMBERS", help="Seeds, comma-separated (default 0).")
+]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(

@@ -57,7 +57,7 @@ class CandidateRanker(Protocol):
     """Can rank items for a user."""
 
     history_length: int
-    """Most events of a history that the method reads; the harness hands over the latest ones."""
+    """Most events of a history that the method reads, 0 = none; it gets the latest ones."""
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """Ranks the candidates for every history; ties as `benchmark.types.rank_scores` says."""

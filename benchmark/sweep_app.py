@@ -44,9 +44,10 @@ def sweep(
     task: options.VariedTask = None,
     dataset: options.Dataset = None,
     methods: Annotated[
-        str | None,
+        options.Names,
         typer.Option(
-            help="Methods, comma-separated (default user_llm,text_prompt,text_prompt_titles)."
+            metavar="NAMES",
+            help="Methods, comma-separated (default user_llm,text_prompt,text_prompt_titles).",
         ),
     ] = None,
     preset: options.Preset = None,
@@ -84,11 +85,11 @@ def sweep(
     from benchmark.scaleout.scale import read_scale
 
     given: dict[str, Any] = {
-        "task": task,
+        "task": task or None,
         "dataset": dataset,
-        "methods": methods,
+        "methods": methods or None,
         "preset": preset,
-        "seeds": seeds,
+        "seeds": seeds or None,
         "set": assignments or None,
         "split": split,
         "part": part,

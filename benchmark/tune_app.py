@@ -13,8 +13,10 @@ from benchmark import options
 def tune(
     context: typer.Context,
     methods: Annotated[
-        str | None,
-        typer.Option("--method", "--methods", help="Methods to tune, comma-separated."),
+        options.Names,
+        typer.Option(
+            "--method", "--methods", metavar="NAMES", help="Methods to tune, comma-separated."
+        ),
     ] = None,
     trials: Annotated[
         int, typer.Option(min=1, help="Most trials of each method, earlier calls counted.")
@@ -72,7 +74,7 @@ def tune(
     given: dict[str, Any] = {
         "task": task,
         "dataset": dataset,
-        "methods": methods,
+        "methods": methods or None,
         "preset": preset,
         "seeds": seed,
         "set": assignments or None,

@@ -34,7 +34,7 @@ class MethodFacts:
     Attributes:
         label: The contestant.
         studied: Whether the study is about it.
-        history: Most events that it reads; None = all, or it does not say.
+        history: Most events that it reads, 0 = none; None = it does not say.
         parameters: All that it has.
         trained: Those that the last stage trains.
         budget: What was spent, in a phrase.

@@ -150,7 +150,7 @@ def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan, way: str) -> Sw
         for row in main
         if row.record is not None
         and comparison_group(row.record) == comparison_group(first)
-        and row.record.protocol.history_length is None
+        and not row.record.protocol.history_length
         and row.method not in methods
     ]
     points = [

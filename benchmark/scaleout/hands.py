@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.looking_first import looking_first
+from benchmark.llm_check import with_llm_checked
 from benchmark.progress import RunProgress, open_progress, quiet_libraries
 from benchmark.runner import Settling, settle_in_turn
 from benchmark.scaleout.scale import Scale
@@ -33,7 +33,7 @@ class Hands:
     @property
     def settling(self) -> Settling:
         """Who settles cells, after a look at their language model."""
-        return looking_first(settle_in_turn if self.crew is None else self.crew.settle)
+        return with_llm_checked(settle_in_turn if self.crew is None else self.crew.settle)
 
 
 @contextlib.contextmanager

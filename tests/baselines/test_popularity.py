@@ -33,3 +33,14 @@ def test_ties_stand_in_catalogue_order_and_exclusions_are_left_out(world, world_
     assert ids[0].tolist() == order[:10]
     assert sorted(ids[1, :4].tolist()) == list(range(count - 3, count + 1))
     assert ids[1, 4:].tolist() == [0] * 6
+
+
+def test_reads_no_history(world, world_split):
+    method = Popularity(PopularitySettings())
+    method.fit(world_split.train, context(world_split))
+    count = len(world.catalog)
+    test, nobody = world_split.test, torch.zeros(1, count + 1, dtype=torch.bool)
+    ((_, empty), *_) = test.batches(1, method.history_length)
+    assert empty.mask.shape == (1, 0)
+    everything = method.rank(histories(world, 1, 3), Candidates(count, nobody), 10)
+    assert method.rank(empty, Candidates(count, nobody), 10).ids.equal(everything.ids)

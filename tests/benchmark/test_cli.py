@@ -51,6 +51,13 @@ def test_a_run_ends_with_a_table_and_paths(bench, tmp_path):
     assert "talks on stdout" not in out
 
 
+def test_a_list_may_be_given_in_parts(bench):
+    parts = ("--methods", "alpha", "--methods", "beta", "--seeds", "0", "--seeds", "2,0")
+    _, out, _ = bench(*RUN, *parts, "--json")
+    rows = [(row["method"], row["seed"]) for row in json.loads(out)["rows"]]
+    assert sorted(rows) == [("alpha", 0), ("alpha", 2), ("beta", 0), ("beta", 2)]
+
+
 def test_json_is_one_object_on_stdout(bench):
     code, out, _ = bench(*RUN, "--methods", "alpha,beta,broken", "--set", "beta.fail=nan", "--json")
     assert code == 1

@@ -14,7 +14,7 @@ from benchmark.results import Row
 from benchmark.runner import Settling, to_run
 
 
-def looking_first(settling: Settling) -> Settling:
+def with_llm_checked(settling: Settling) -> Settling:
     """Settles cells as told, once the language model that one of them is to read was found.
 
     Where all that read it are finished it is not looked for, so that a run can be shown again
