@@ -8,6 +8,8 @@ import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
+from unittest import mock
 
 from benchmark.cli import main
 from benchmark.config import Layers, read_config, read_layers
@@ -78,11 +80,18 @@ _WORDS = (
     "--force", "--llm", "--help", "--version", "--", "-", "--accelerator", "--multi-task", "runs",
     "--limit", "--trials", "--from", "--columns", "--template", "--name", "--target-hash", "=",
     "world", "gone", "alpha", "family/One", "--dataset", "settings", "methods", "datasets",
+    "--workers", "--scheduler", "tcp://127.0.0.1:1", "tls://:", "--devices", "--num-nodes", "fsdp",
+    "--distributed", "--micro-batches", "--precision", "bf16", "--retries", "--cell-seconds", "nan",
+    "--resources", "GPU=1", "alpha.threads=2", "--dry-run", "1e999", "99999999999999999999", "0",
 )  # fmt: skip
 _COMMANDS = (
     "run --task next_item --dataset world --methods broken --threads 1 --seeds 0,1 --json",
     "run --task next_item --dataset world --methods broken --set broken.rate=1e-2 --out out",
     "run --config run.yaml --dataset gone",
+    "run --task next_item --dataset world --methods broken --workers 2 --cell-seconds 9",
+    "run --task next_item --dataset world --methods broken --distributed fsdp --devices 2",
+    "run --task next_item --dataset world --methods alpha --dry-run --micro-batches 2 --json",
+    "tune --method none --scheduler tcp://127.0.0.1:1 --resources alpha.GPU=1 --dataset world",
     "ablate --axis none --values 1,2 --task next_item --dataset world",
     "sweep --axis seq_len --values 10,none --task next_item --dataset world",
     "compare runs none --a alpha --b beta --margin 0.01",
@@ -160,7 +169,7 @@ class _Template:
 class _CommandLine:
     """Whole commands, in a folder that holds a run, over fake tables.
 
-    Words that would lead out of the folder are left out.
+    Words that would lead out of the folder are left out, and no process is begun.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -180,11 +189,20 @@ class _CommandLine:
     def call(self, given: bytes) -> None:
         """See `Session`."""
         said, complaints = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complaints):
+        with (
+            mock.patch("benchmark.scaleout.crew.connected", _no_process),
+            mock.patch("benchmark.launching.run_together", _no_process),
+            contextlib.redirect_stdout(said),
+            contextlib.redirect_stderr(complaints),
+        ):
             code = main(given.decode("utf-8", "surrogateescape").split("\0"), self.tables)
         if code == 2 and not said.getvalue().startswith("Usage"):
             raise UserError(complaints.getvalue().rstrip("\n"))
         assert code in (0, 1, 2), code
+
+
+def _no_process(*given: object) -> NoReturn:
+    raise UserError("no process is begun here")
 
 
 TARGETS = (

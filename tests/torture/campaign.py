@@ -110,7 +110,9 @@ class Campaign:
                 self.tally.phases[phase(ended)] += 1
                 self.tell(f"{self.tally.kills}: {ended.seconds:.1f} s, {phase(ended)}")
                 self._check(broken, elsewhere(half_written, broken))
-            if not ended.killed and not gave_up(ended):
+            if gave_up(ended):
+                self.tell("its workers had not started; the same command tries again")
+            elif not ended.killed:
                 break
             before, standing = standing, _standing(broken)
             still = still + 1 if standing == before else 0
@@ -179,9 +181,9 @@ _PLACES = (
 )
 
 
-_GIVEN_UP = re.compile(r"error: .*: the same command tries again$|.*failed: its worker died .*")
-"""What a life says that cannot go on without the child that was killed: its workers had not started
-yet, or a cell was run again as often as may be."""
+_GIVEN_UP = re.compile(r"error: .*: the same command tries again$")
+"""What a life says whose workers had not started yet when one was killed. One that works already
+has its cells run again."""
 
 
 def gave_up(ended: Ended) -> bool:
