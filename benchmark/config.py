@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from benchmark import host
 from benchmark.cost.config import SECTION
 from benchmark.entries import ability
 from benchmark.errors import UserError, unknown
@@ -23,6 +24,7 @@ from benchmark.settings import (
     parse_yaml,
 )
 from benchmark.tables import Tables
+from benchmark.whole_numbers import whole_number
 
 
 class RunConfig(BaseModel):
@@ -78,11 +80,12 @@ class RunConfig(BaseModel):
         seeds = []
         for part in value:
             text = str(part)
-            if isinstance(part, bool) or not (text.isascii() and text.isdigit()):
+            seed = whole_number(text)
+            if isinstance(part, bool) or seed is None:
                 raise ValueError(f"{text!r} is no seed: give whole numbers from 0, e.g. 0,1")
-            if int(text) >= 2**32:
+            if seed >= 2**32:
                 raise ValueError(f"the seed {text} is too large: it must be below {2**32}")
-            seeds.append(int(text))
+            seeds.append(seed)
         return tuple(dict.fromkeys(seeds))
 
     # Runs before the one above: of such validators the last one comes first.
@@ -199,6 +202,8 @@ def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -
     except ValidationError as error:
         raise UserError(_with_flag(error)) from None
     _check(config, tables)
+    if config.threads is None:
+        host.default_threads()  # before OpenMP is there, which complains in words of its own
     return config
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmark import __version__
 from benchmark.errors import UserError
+from benchmark.whole_numbers import whole_number
 
 _PACKAGES = (
     "lightning", "numpy", "pandas", "peft", "polars", "pyarrow", "recbole", "safetensors",
@@ -43,9 +44,21 @@ def physical_cores() -> int:
 
 
 def default_threads() -> int:
-    """`OMP_NUM_THREADS` where somebody set it, else the physical cores."""
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) > 0 else physical_cores()
+    """`OMP_NUM_THREADS` where somebody set it, else the physical cores.
+
+    Raises:
+        UserError: It is set to what is no number of threads.
+    """
+    given = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if not given:
+        return physical_cores()
+    # OpenMP reads a list too, a number for each level of threads within threads; ours are one.
+    threads = whole_number(given.partition(",")[0].strip())
+    if not threads:
+        raise UserError(
+            f"OMP_NUM_THREADS={given} is no number of threads: set a whole number from 1, or none"
+        )
+    return threads
 
 
 def choose_accelerator(asked: str) -> str:

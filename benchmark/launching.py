@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from benchmark import host
 from benchmark.errors import UserError
 from benchmark.watchman import end_with_watchman, run_together
+from benchmark.whole_numbers import LARGEST_PORT, whole_number, whole_number_set
 
 if TYPE_CHECKING:
     from benchmark.config import RunConfig
@@ -123,35 +124,38 @@ def spread_of(config: RunConfig, rank: int = 0, local_rank: int = 0) -> Spread:
 
 def _numbers(size: int) -> Mapping[str, int]:
     """What the environment says of this process."""
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT")
-    found = {name: os.environ.get(name, "") for name in names}
-    if not all(value.isdigit() for value in found.values()) or not os.environ.get("MASTER_ADDR"):
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if not all(os.environ.get(name) for name in names):
         raise UserError(
             f"a run of {size} processes needs RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and "
             "MASTER_PORT, as torchrun sets them, in the environment of each"
         )
-    numbers = {name: int(value) for name, value in found.items()}
-    if numbers["WORLD_SIZE"] != size:
+    if whole_number(os.environ["WORLD_SIZE"]) != size:
         raise UserError(
-            f"WORLD_SIZE={numbers['WORLD_SIZE']}, but --devices times --num-nodes is {size}: give "
-            "the options what torchrun was given"
+            f"WORLD_SIZE={os.environ['WORLD_SIZE']}, but --devices times --num-nodes is {size}: "
+            "give the options what torchrun was given"
         )
-    return numbers
+    ranks = {name: whole_number_set(name, 0, size - 1) for name in ("RANK", "LOCAL_RANK")}
+    return {**ranks, "MASTER_PORT": _port()}
 
 
 def _node(config: RunConfig) -> int | None:
     """The number of this machine; None where there is but one."""
     if config.num_nodes == 1:
         return None
-    node = os.environ.get("NODE_RANK", "")
-    there = all(os.environ.get(name) for name in ("MASTER_ADDR", "MASTER_PORT"))
-    if not (there and node.isdigit() and int(node) < config.num_nodes):
+    names = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK")
+    if not all(os.environ.get(name) for name in names):
         raise UserError(
             f"--num-nodes {config.num_nodes}: give the same command on each machine with "
             f"MASTER_ADDR, MASTER_PORT and NODE_RANK (0 to {config.num_nodes - 1}) set, or start "
             "it by torchrun"
         )
-    return int(node)
+    _port()  # here, and not in what is started: one line, and not one of each
+    return whole_number_set("NODE_RANK", 0, config.num_nodes - 1)
+
+
+def _port() -> int:
+    return whole_number_set("MASTER_PORT", 1, LARGEST_PORT)
 
 
 def _place() -> dict[str, str]:

@@ -31,9 +31,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmark.perf", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(COMPARISONS))
     parser.add_argument("--out", type=Path, default=Path("results/perf"), help="folder of the JSON")
-    parser.add_argument("--threads", type=int, default=default_threads(), help="of both sides")
+    parser.add_argument("--threads", type=int, help="of both sides")
     arguments = parser.parse_args()
     try:
+        threads = default_threads() if arguments.threads is None else arguments.threads
         for name in arguments.names:
             if name not in COMPARISONS:
                 raise unknown("comparison", name, COMPARISONS)
@@ -41,9 +42,9 @@ def main() -> int:
             compare = load(COMPARISONS[name])
             assert callable(compare)
             with quiet_libraries():
-                result = compare(arguments.threads)
+                result = compare(threads)
             assert isinstance(result, Comparison)
-            path = write(name, result, arguments.out, arguments.threads)
+            path = write(name, result, arguments.out, threads)
             if name in FIGURES:
                 draw = load(FIGURES[name])
                 assert callable(draw)

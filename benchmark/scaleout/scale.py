@@ -11,6 +11,7 @@ from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.host import default_threads, physical_cores
 from benchmark.scaleout.demands import Demands
+from benchmark.whole_numbers import LARGEST_PORT, whole_number
 
 _PROTOCOLS = ("tcp", "tls", "ws", "wss")
 RETRIES = 2
@@ -101,7 +102,8 @@ def read_scale(
 def _check_address(scheduler: str) -> None:
     protocol, separator, rest = scheduler.partition("://")
     host, _, port = rest.rpartition(":")
-    if not separator or protocol not in _PROTOCOLS or not host or not port.isdigit():
+    reachable = bool(host) and 0 < (whole_number(port) or 0) <= LARGEST_PORT
+    if not separator or protocol not in _PROTOCOLS or not reachable:
         raise UserError(
             f"--scheduler {scheduler} is no address: write it as dask scheduler prints it, "
             "e.g. tcp://10.0.0.5:8786"

@@ -143,8 +143,7 @@ def test_the_death_of_one_process_ends_all(
 def test_wrong_input_is_one_line(
     options: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    bare = [word for word in RUN if not word.startswith("sasrec.tr")]
-    bare.remove("--set")
+    bare = RUN[: RUN.index("--methods" if "--methods" in options else "--set")]
     assert main([*bare, "--out", str(tmp_path), *options]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
@@ -163,6 +162,36 @@ def test_numbers_that_do_not_fit_the_options_are_refused(
     monkeypatch.delenv("LOCAL_RANK")
     assert main([*RUN, "--out", str(tmp_path), "--devices", "2"]) == 2
     assert "needs RANK, LOCAL_RANK" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "value", "bounds"),
+    [
+        *[(("--num-nodes", "2"), "MASTER_PORT", port, "1 to 65535") for port in ("99999", "abc")],
+        (("--num-nodes", "2"), "NODE_RANK", "²", "0 to 1"),
+        (("--num-nodes", "2"), "NODE_RANK", "2", "0 to 1"),
+        *[(("--devices", "2"), "MASTER_PORT", port, "1 to 65535") for port in ("65536", "0", "²")],
+        (("--devices", "2"), "RANK", "2", "0 to 1"),
+        (("--devices", "2"), "LOCAL_RANK", "-1", "0 to 1"),
+    ],
+)
+def test_the_variable_that_is_wrong_is_named(
+    options: tuple[str, ...],
+    name: str,
+    value: str,
+    bounds: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    places = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "NODE_RANK": "0"}
+    torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+    given = places | (torchrun if "--devices" in options else {}) | {name: value}
+    for variable, text in given.items():
+        monkeypatch.setenv(variable, text)
+    assert main([*RUN, "--out", str(tmp_path), *options]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: {name}={value} is no whole number from {bounds}\n"
 
 
 def config(**changes: object) -> RunConfig:

@@ -349,6 +349,16 @@ def test_threads_follow_the_environment_then_the_cores(monkeypatch):
     assert host.default_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert 1 <= host.default_threads() == host.physical_cores() <= len(host.usable_cpus())
+    monkeypatch.setenv("OMP_NUM_THREADS", " 4,2")  # OpenMP: 4, and 2 within each
+    assert host.default_threads() == 4
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "-1", "²", "1.5"])
+def test_a_number_of_threads_that_is_none_is_said_before_anything_runs(given, bench, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    with pytest.raises(UserError, match=f"OMP_NUM_THREADS={given} is no number of threads"):
+        bench(threads=None)
+    assert not bench.fits()
 
 
 def start_fakes(tmp_path, *arguments):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark import __version__
 from benchmark.errors import RunError
+from benchmark.whole_numbers import whole_number
 
 if TYPE_CHECKING:
     import requests
@@ -180,7 +181,7 @@ def _total_bytes(response: requests.Response) -> int | None:
         total = response.headers.get("Content-Range", "").rpartition("/")[2]
     else:
         total = response.headers.get("Content-Length", "")
-    return int(total) if total.isdecimal() else None
+    return whole_number(total)
 
 
 def _continues(response: requests.Response, have: int) -> bool:

@@ -33,6 +33,8 @@ def test_a_time_limit_alone_takes_one_process_that_can_be_ended():
         ((None, "10.0.0.5:8786", None, None, None), "is no address"),
         ((None, "tcp://10.0.0.5", None, None, None), "is no address"),
         ((None, "http://10.0.0.5:80", None, None, None), "is no address"),
+        ((None, "tcp://10.0.0.5:²", None, None, None), "is no address"),
+        ((None, "tcp://10.0.0.5:65536", None, None, None), "is no address"),
         ((None, None, 3, None, None), "--retries is about workers"),
         ((None, None, None, None, ["GPU=1"]), "--resources is about workers"),
         ((1, None, None, 0.0, None), "--cell-seconds 0"),
