@@ -328,6 +328,8 @@ def _check(config: RunConfig, tables: Tables) -> None:
     if config.preset not in tables.preset_names:
         raise unknown("preset", config.preset, tables.preset_names)
     chosen = chosen_methods(config, tables)
+    for name in chosen:
+        tables.methods[name]
     users = [n for n, e in tables.methods.items() if e.uses_llm or e.llm_setting]
     if config.llm is not None and not set(users) & set(chosen):
         raise UserError(f"--llm: no method of this run uses it; these do: {', '.join(users)}")
