@@ -44,14 +44,19 @@ def physical_cores() -> int:
 
 
 def default_threads() -> int:
-    """`OMP_NUM_THREADS` where somebody set it, else the physical cores.
+    """`OMP_NUM_THREADS` where somebody set it, else the physical cores."""
+    return threads_set() or physical_cores()
+
+
+def threads_set() -> int | None:
+    """`OMP_NUM_THREADS`; None where nobody set it.
 
     Raises:
         UserError: It is set to what is no number of threads.
     """
     given = os.environ.get("OMP_NUM_THREADS", "").strip()
     if not given:
-        return physical_cores()
+        return None
     # OpenMP reads a list too, a number for each level of threads within threads; ours are one.
     threads = whole_number(given.partition(",")[0].strip())
     if not threads:

@@ -102,7 +102,7 @@ Workers = Annotated[
     typer.Option(
         min=1,
         help="Run cells on this many processes of this machine, each with --threads threads "
-        "(default: its share of the physical cores).",
+        "(default: OMP_NUM_THREADS, or 1 where unset).",
     ),
 ]
 Scheduler = Annotated[

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
-from benchmark.host import default_threads, physical_cores
+from benchmark.host import threads_set
 from benchmark.scaleout.demands import Demands
 from benchmark.whole_numbers import LARGEST_PORT, whole_number
 
@@ -46,7 +46,9 @@ class Scale:
         return 0 if self.scheduler is not None else self.workers or 1
 
     def over(self, config: RunConfig) -> RunConfig:
-        """A run with the threads of its cells: as given, else this machine's share of a worker.
+        """A run with the threads of its cells: as given, else one, however many workers there are.
+
+        Numbers depend on threads in their last digits, so they must not depend on workers.
 
         Raises:
             UserError: The run is to train a cell on several devices, which workers cannot.
@@ -58,8 +60,7 @@ class Scale:
             )
         if config.threads is not None or not self.asked or self.scheduler is not None:
             return config
-        share = max(1, physical_cores() // self.local_workers)
-        return config.model_copy(update={"threads": min(default_threads(), share)})
+        return config.model_copy(update={"threads": threads_set() or 1})
 
 
 def read_scale(

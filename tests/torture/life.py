@@ -42,7 +42,8 @@ class Ended:
         before: The file operation that it was killed before or within, "" where by the clock.
         operations: File operations that it did; of a life that ended by itself.
         orphans: Processes that were still there long after it.
-        heard: Lines that it had said when a child of it alone was killed; None = none was.
+        heard: Lines that it had said when a child was killed that it outlived, maybe for a moment
+            alone; None = it outlived none.
     """
 
     killed: bool
@@ -90,7 +91,7 @@ def live(
         before=next((mark for mark in marks if killed and not mark.isdecimal()), ""),
         operations=next((int(mark) for mark in marks if mark.isdecimal()), 0),
         orphans=_orphans(pid),
-        heard=heard,
+        heard=None if killed else heard,
     )
 
 
@@ -154,7 +155,7 @@ def _watch(
     """Reads what a life says, and kills it or a child of it when its time has come.
 
     Returns:
-        What it said, its exit code, and how many lines it had said when a child alone was killed.
+        What it said, its exit code, and how many lines it had said when a child was killed.
     """
     said, heard = b"", None
     by_clock = death is not None and death.kind in ("clock", "start")
@@ -165,10 +166,12 @@ def _watch(
             left = min(kill_at, deadline) - time.monotonic()
             if left <= 0 and death is not None and victim is not None and kill_at < deadline:
                 struck = _kill_one_of(pid, victim)
+                if struck:
+                    heard = said.count(b"\n")
                 if not death.spared:
                     victim, kill_at = None, time.monotonic() + death.seconds
                 elif struck:
-                    victim, kill_at, heard = None, deadline, said.count(b"\n")
+                    victim, kill_at = None, deadline
                 else:
                     kill_at = time.monotonic() + _AGAIN_SECONDS
                 continue

@@ -87,10 +87,14 @@ sys.exit({code})
 """
 
 
-@pytest.mark.parametrize(("seconds", "code"), [(300, 0), (300, 1), (0, 3)])
+@pytest.mark.parametrize(
+    ("seconds", "code", "spared"), [(300, 0, True), (300, 1, True), (0, 3, True), (300, 1, False)]
+)
 def test_a_life_whose_child_alone_is_killed_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: int, code: int, spared: bool
 ) -> None:
+    """One that is not spared is to be killed a while later, and may have ended by itself."""
+
     def be_born(*given: Any) -> None:
         os.setsid()
         os.dup2(given[-1], 2)
@@ -98,7 +102,8 @@ def test_a_life_whose_child_alone_is_killed_goes_on(
         os.execv(sys.executable, [sys.executable, "-c", text])
 
     monkeypatch.setattr("tests.torture.life._be_born", be_born)
-    death = Death("clock", seconds=0.1 if seconds else 300, child=0.5, spared=True)
+    when = 0.1 if spared else 4.0
+    death = Death("clock", seconds=when if seconds else 300, child=0.5, spared=spared)
     ended = live([], {}, tmp_path, death)
     expected = -9 if seconds else 0
     assert ended.lines == (

@@ -54,16 +54,14 @@ def test_addresses_as_dask_prints_them(address):
     assert read_scale(None, address, None, None, None).scheduler == address
 
 
-def test_workers_share_the_cores(monkeypatch):
+def test_threads_of_a_cell_do_not_depend_on_the_number_of_workers(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr("benchmark.scaleout.scale.physical_cores", lambda: 8)
-    monkeypatch.setattr("benchmark.scaleout.scale.default_threads", lambda: 8)
-    threads = {n: Scale(workers=n).over(config()).threads for n in (1, 2, 3, 16)}
-    assert threads == {1: 8, 2: 4, 3: 2, 16: 1}
+    assert {Scale(workers=n).over(config()).threads for n in (1, 2, 16)} == {1}
+    assert Scale(cell_seconds=9.0).over(config()).threads == 1
     assert Scale(workers=2).over(config(threads=3)).threads == 3
     assert Scale(scheduler="tcp://a:1").over(config()).threads is None
-    monkeypatch.setattr("benchmark.scaleout.scale.default_threads", lambda: 1)  # OMP_NUM_THREADS
-    assert Scale(workers=2).over(config()).threads == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert {Scale(workers=n).over(config()).threads for n in (1, 16)} == {2}
 
 
 @pytest.mark.parametrize("several", [{"devices": 2}, {"num_nodes": 2}])
