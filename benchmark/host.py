@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import math
 import os
@@ -134,8 +135,12 @@ def python_version() -> str:
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
+@functools.cache
 def source_state() -> dict[str, Any] | None:
-    """Commit of the source tree and whether it was changed since; None outside a checkout."""
+    """Commit of the source tree and whether it was changed since; None outside a checkout.
+
+    As it was when this process first asked: code that is imported stays what it was.
+    """
     if not (_SOURCE / ".git").exists():
         return None
     commit = _git("rev-parse", "--verify", "-q", "HEAD")

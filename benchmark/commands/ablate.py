@@ -58,7 +58,7 @@ def ablate_command(
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables, grid.variants, scale.workers or 1)
+        return dry_run_command(config, tables, scale, grid.variants)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.durations import duration
 from benchmark.forecast.forecast import AGAIN, DONE, NONE, WRONG, Ahead, Forecast, forecast
 from benchmark.forecast.rehearsing import CACHED, NEW, SHARED, StageAhead
 from benchmark.progress import open_progress, quiet_libraries
+from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables
 from benchmark.variants import Variant
 
@@ -25,16 +27,16 @@ _FOUND = {CACHED: "in the cache", SHARED: "as before"}
 def dry_run_command(
     config: RunConfig,
     tables: Tables,
+    scale: Scale,
     variants: Sequence[Variant] | None = None,
-    workers: int = 1,
 ) -> int:
     """Prints what a run would take; nothing is trained, and no result is written.
 
     Args:
         config: What would run.
         tables: What can be named.
+        scale: Who would run the cells.
         variants: As for `benchmark.runner.run`.
-        workers: Processes that would run cells side by side.
 
     Returns:
         0.
@@ -56,7 +58,13 @@ def dry_run_command(
         }
         print(json.dumps(shown, indent=2))
     else:
-        _print(found, config, workers)
+        _print(found, config, scale.workers or 1)
+    if scale.scheduler is not None:
+        print(
+            f"note: --scheduler {scale.scheduler} is not asked in a dry run: whether it is there, "
+            "and how many workers it has, is not looked at",
+            file=sys.stderr,
+        )
     return 0
 
 

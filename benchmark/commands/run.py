@@ -42,7 +42,7 @@ def run_command(
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables, workers=scale.workers or 1)
+        return dry_run_command(config, tables, scale)
     launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     from benchmark.runner import run

@@ -116,7 +116,7 @@ def sweep_command(
     if dry_run:
         from benchmark.commands.dry_run import dry_run_command
 
-        return dry_run_command(config, tables, variants, scale.workers or 1)
+        return dry_run_command(config, tables, scale, variants)
     return _run(config, read, variants, tables, arguments, scale)
 
 

@@ -116,7 +116,7 @@ def _client_of(address: str) -> Iterator[Client]:
     except (OSError, asyncio.TimeoutError, TypeError, ValueError, RuntimeError) as error:
         said = str(error.__cause__ or "") or str(error)
         why = " ".join(said.split()).rpartition(">: ")[2][:200] or type(error).__name__
-        hint = "is it running, and reachable from here?"
+        hint = "is it running, and reachable from here? One that has TLS is tls://HOST:PORT"
         if address.startswith(("tls", "wss")):
             hint = (
                 "TLS takes distributed.comm.tls.ca-file, .client.cert and .client.key of Dask's "

@@ -15,7 +15,8 @@ from benchmark.progress import RunProgress
 from benchmark.results import Row
 from benchmark.runner import settle_in_turn, to_run
 from benchmark.scaleout.cluster import connected
-from benchmark.scaleout.inspection import check_scheduler, check_workers, workers_of
+from benchmark.scaleout.inspection import Inspector, check_scheduler, workers_of
+from benchmark.scaleout.roster import Present, Roster
 from benchmark.scaleout.scale import Scale
 from benchmark.scaleout.view import View
 from benchmark.scaleout.watch import Watch
@@ -43,7 +44,8 @@ class Crew:
         self._starting = threading.Lock()
         self._client: Client | None = None
         self._inboxes: dict[str, queue.SimpleQueue[Mapping[str, Any]]] = {}
-        self._checked: set[str] = set()
+        self._looking = threading.Lock()
+        self._roster = Roster(self.progress("").note)
         self.closing = threading.Event()
 
     def start(self, most: int, threads: int, accelerator: str) -> int:
@@ -109,24 +111,25 @@ class Crew:
     def close(self) -> None:
         """Ends what runs for this command, and a cluster that it started."""
         self.closing.set()
+        self._roster.close()
         self._stack.close()
 
-    def workers(
-        self, client: Client, config: RunConfig, fingerprint: str
-    ) -> Mapping[str, Mapping[str, Any]]:
-        """The workers that are there, each looked at once.
+    def workers(self, client: Client, config: RunConfig, fingerprint: str) -> Present:
+        """The workers that are there, each looked at once; does not wait for them.
 
         Raises:
-            UserError: One is refused, see `check_workers`.
+            UserError: One is refused, see `Inspector`, or none has ever answered.
+            OSError: The scheduler is gone.
         """
-        found = workers_of(client)
-        with self._starting:
-            new = {name: own for name, own in found.items() if name not in self._checked}
-            if new:
-                ended = self.scale.cell_seconds is not None
-                check_workers(client, new, config, fingerprint, ended=ended)
-                self._checked |= set(new)
-        return found
+        inspector = Inspector(
+            client,
+            config,
+            fingerprint,
+            ended=self.scale.cell_seconds is not None,
+            foreign=self.scale.scheduler is not None,
+        )
+        with self._looking:
+            return self._roster.look(workers_of(client), inspector)
 
     def _deliver(self, event: tuple[float, Mapping[str, Any]]) -> None:
         """Hands a worker's message to whoever settles its cell; called by Dask's own thread."""

@@ -28,6 +28,8 @@ class Flight:
         stages: See `stages_of`.
         token: What its messages are marked with.
         future: Of the task that is submitted; None while it waits.
+        handed: When it was, by the caller's clock.
+        bound: Addresses of the workers that the task may go to; None = any.
         attempts: Workers that have begun it.
         unheard: Deaths of workers that it was given to, and that had not begun it.
         worker: The one that has it; "" = none yet.
@@ -42,6 +44,8 @@ class Flight:
     stages: frozenset[str]
     token: str
     future: Future[str] | None = None
+    handed: float = 0.0
+    bound: frozenset[str] | None = None
     attempts: int = 0
     unheard: int = 0
     worker: str = ""

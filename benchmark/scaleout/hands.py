@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmark import host
 from benchmark.llm_check import with_llm_checked
 from benchmark.progress import RunProgress, open_progress, quiet_libraries
 from benchmark.runner import Settling, settle_in_turn
@@ -43,6 +44,7 @@ def at_work(scale: Scale, tables: Tables) -> Iterator[Hands]:
     Raises:
         UserError: The scheduler does not answer.
     """
+    host.source_state()  # what records say is the source that they began with
     if not scale.asked:
         progress = open_progress()
         try:

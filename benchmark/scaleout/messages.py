@@ -18,13 +18,15 @@ class Opening(_Message):
     """What a worker opens its world with; equal for all cells of a call.
 
     `config` is `RunConfig` as JSON with every default filled in, `tables` the target of the
-    function that makes the tables; `fingerprint` is that of the caller's data.
+    function that makes the tables; `fingerprint` is that of the caller's data, `llm` the hash of
+    what its language model is known by.
     """
 
     config: str
     tables: str
     command: str
     fingerprint: str
+    llm: str
 
 
 class Request(_Message):
@@ -65,8 +67,12 @@ class Answer(_Message):
 
 
 class Inspection(_Message):
-    """What a worker says of itself; the fingerprint of prepared data, "" where none is."""
+    """What a worker says of itself; the fingerprint of prepared data, "" where none is.
+
+    `source` is the state of the source tree when the worker imported it, see `host.source_state`.
+    """
 
     versions: dict[str, str]
+    source: dict[str, Any] | None
     fingerprint: str
     sees: bool

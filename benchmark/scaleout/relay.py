@@ -15,6 +15,7 @@ class Relay:
     Args:
         send: Takes one message: plain values by name.
         token: Tells the caller which cell it is.
+        key: Tells it which task: one that was taken back may still run.
         clock: Seconds from any origin.
     """
 
@@ -22,9 +23,10 @@ class Relay:
         self,
         send: Callable[[Mapping[str, Any]], None],
         token: str,
+        key: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._send, self._token, self._clock = send, token, clock
+        self._send, self._token, self._key, self._clock = send, token, key, clock
         self._sent = -float("inf")
         self.said = ""
         self._held: dict[str, float | None] = {}
@@ -74,4 +76,4 @@ class Relay:
 
     def _tell(self, what: str, **values: Any) -> None:
         # Dask puts values of its own beside ours.
-        self._send({"token": self._token, "what": what, "values": values})
+        self._send({"token": self._token, "key": self._key, "what": what, "values": values})

@@ -14,6 +14,7 @@ from benchmark.data.store.seal import DataChangedError
 from benchmark.durations import duration
 from benchmark.errors import GOES_ON, RunError, UserError
 from benchmark.failures import explain
+from benchmark.identity import stable_hash
 from benchmark.plan import Cell, World
 from benchmark.results import Row
 from benchmark.runner import not_run
@@ -22,6 +23,7 @@ from benchmark.scaleout.inspection import workers_of
 from benchmark.scaleout.messages import Answer, Opening, Request
 from benchmark.scaleout.order import stages_of
 from benchmark.scaleout.placing import Placing
+from benchmark.scaleout.roster import Present
 from benchmark.scaleout.work import work
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Watch:
             tables=crew.tables.made_by,
             command=world.command,
             fingerprint=world.dataset.fingerprint,
+            llm=stable_hash(world.llm_facts),
         )
 
     def settle(self) -> dict[str, Row]:
@@ -107,8 +110,11 @@ class Watch:
             if self._stopped:
                 self._waiting.remove(flight)
                 self._land(flight, not_run(flight.row, self._stopped))
+        for flight in list(self._flying.values()):
+            if self._placing.stuck(flight):
+                self._take_back(flight)
         for flight in [*self._waiting, *self._flying.values()]:
-            reason = self._placing.hopeless(flight)
+            reason = "" if self._placing.lives(flight) else self._placing.hopeless(flight)
             if reason:
                 self._drop(flight)
                 self._land(flight, flight.failed(reason))
@@ -118,21 +124,21 @@ class Watch:
     def _demand(self) -> None:
         """What cells ask for, by what the workers name that are there now."""
         demands, world = self._crew.scale.demands, self._world
-        named = {name for own in self._placing.workers.values() for name in own}
+        named = self._placing.named
         for flight in self._waiting:
             method = flight.cell.method_name
             flight.demand = demands.of(method, world.threads, world.accelerator, named)
 
-    def _look(self) -> Mapping[str, Mapping[str, Any]]:
+    def _look(self) -> Present:
         if self._stopped:  # nobody who comes is given anything
-            return workers_of(self._client)
+            return Present(workers_of(self._client))
         try:
             fingerprint = self._world.dataset.fingerprint
             return self._crew.workers(self._client, self._config, fingerprint)
         except UserError:
             if not self._changed():
                 raise
-            return workers_of(self._client)
+            return Present(workers_of(self._client))
         except (OSError, TimeoutError) as error:
             raise _gone(error) from None
 
@@ -152,18 +158,20 @@ class Watch:
             topic=self._crew.topic,
             token=flight.token,
         )
+        flight.handed, flight.bound = time.monotonic(), self._placing.bound
         flight.future = self._client.submit(
             work,
             request.model_dump_json(),
             key=f"{cell.method_name}-{uuid.uuid4().hex}",
             resources=dict(flight.demand) or None,
+            workers=None if flight.bound is None else sorted(flight.bound),
         )
         flight.worker = ""
         self._flying[flight.token] = flight
         flight.future.add_done_callback(functools.partial(self._done, flight.token))
 
     def _done(self, token: str, future: Future[str]) -> None:
-        self._inbox.put({"token": token, "what": "done", "future": future})
+        self._inbox.put({"token": token, "key": future.key, "what": "done"})
 
     def _hear(self) -> None:
         """Takes what has arrived, and waits a moment where nothing has."""
@@ -175,13 +183,12 @@ class Watch:
                 return
             timeout = 0.0
             flight = self._flying.get(message["token"])
-            if flight is None:
-                continue
+            if flight is None or flight.future is None or message["key"] != flight.future.key:
+                continue  # of a cell that has ended, or of a task that was taken back
             if message["what"] == "taken":
                 self._begin(flight, message["values"]["worker"])
             elif message["what"] == "done":
-                if message["future"] is flight.future:
-                    self._end(flight)
+                self._end(flight)
             elif not flight.hear(message["what"], time.monotonic()):
                 self._crew.view.tell(flight.token, message)
 
@@ -216,10 +223,7 @@ class Watch:
             # Dask blames a cell that only stood in line at the worker, too: who begins one tells.
             flight.unheard += not flight.worker
             del self._flying[flight.token]
-            if flight.attempts <= self._crew.scale.retries and flight.unheard <= _UNHEARD:
-                self._waiting.insert(0, flight)
-            else:
-                self._land(flight, flight.failed(self._died(flight)))
+            self._again(flight)
             return
         except (CancelledError, OSError) as error:
             raise _gone(error) from None
@@ -238,6 +242,23 @@ class Watch:
             self._stopped = answer.row.error
         self._land(flight, flight.settled(answer.row), answer.said)
 
+    def _take_back(self, flight: Flight) -> None:
+        """Takes back a cell that nobody has begun, or whose worker died: others may be free."""
+        assert flight.future is not None
+        flight.future.cancel()
+        del self._flying[flight.token]
+        there = self._placing.workers.keys() | self._placing.silent.keys()
+        # A cell that ends whatever worker it comes to is not handed out for ever.
+        flight.unheard += not (flight.worker or flight.bound is None or flight.bound & there)
+        self._again(flight)
+
+    def _again(self, flight: Flight) -> None:
+        """Puts a cell back in line, unless too many workers have died with it."""
+        if flight.attempts <= self._crew.scale.retries and flight.unheard <= _UNHEARD:
+            self._waiting.insert(0, flight)
+        else:
+            self._land(flight, flight.failed(self._died(flight)))
+
     def _changed(self) -> bool:
         """Whether the data changed under the run: workers that open them now are not to blame."""
         try:
@@ -253,8 +274,7 @@ class Watch:
         if limit is None:
             return
         for flight in list(self._flying.values()):
-            lives = flight.worker in self._placing.workers
-            if lives and flight.late(limit, time.monotonic()):
+            if self._placing.lives(flight) and flight.late(limit, time.monotonic()):
                 self._drop(flight)
                 reason = f"not done after {duration(limit)} (--cell-seconds): given up"
                 self._land(flight, flight.failed(reason))

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from benchmark.plan import World
 
 
+host.source_state()  # asked for while this code is imported: a worker may outlive its checkout
+
+
+class _OtherError(Exception):
+    """What is opened here is not what the caller has."""
+
+
 class _Opened(NamedTuple):
     """What the cells of a call share on a worker."""
 
@@ -48,6 +55,7 @@ def inspect(dataset: str, seen: str) -> str:
         manifest = None
     return Inspection(
         versions=host.package_versions(),
+        source=host.source_state(),
         fingerprint="" if manifest is None else manifest.fingerprint,
         sees=Path(seen).exists(),
     ).model_dump_json()
@@ -66,7 +74,8 @@ def work(text: str) -> str:
 
     request = Request.model_validate_json(text)
     worker = get_worker()
-    relay = Relay(functools.partial(worker.log_event, request.topic), request.token)
+    send = functools.partial(worker.log_event, request.topic)
+    relay = Relay(send, request.token, str(worker.get_current_task()))
     relay.taken(worker.address)
     from benchmark.progress import quiet_libraries
     from benchmark.terminal import harmless_output
@@ -93,9 +102,6 @@ def _answer(request: Request, relay: Relay) -> Answer:
     )
     try:
         config, tables, layers, world = _opened(request.opening)
-        found = world.dataset.fingerprint
-        if found != request.opening.fingerprint:
-            return Answer(kind="refused", text=other_data(found, request.opening.fingerprint))
         variant = request.variant
         cell = make_cell(request.task, variant, request.seed, config, tables, layers, world)
         if cell.config_hash != request.config_hash:
@@ -110,6 +116,8 @@ def _answer(request: Request, relay: Relay) -> Answer:
     except (StopError, DataChangedError) as stopped:
         stopping = row.model_copy(update={"error": str(stopped)})
         return Answer(kind="stopped", row=stopping, said=relay.said)
+    except _OtherError as other:
+        return Answer(kind="refused", text=str(other))
     except UserError as error:
         return Answer(kind="wrong", text=str(error))
 
@@ -124,7 +132,11 @@ def other_data(found: str, wanted: str) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _opened(opening: Opening) -> _Opened:
-    """The world of a call, kept for the cells that follow; two calls may take turns."""
+    """The world of a call, kept for the cells that follow; two calls may take turns.
+
+    Raises:
+        _OtherError: It is not the caller's. That is not kept: it may be mended before the next.
+    """
     from benchmark.planning import open_world
 
     config = configs.RunConfig.model_validate_json(opening.config)
@@ -132,5 +144,10 @@ def _opened(opening: Opening) -> _Opened:
     # Any section may be set: what the call's variants bring into it, the caller has checked.
     layers = configs.read_layers(config, tables, set(tables.sections))
     llm_facts = identity.llm_identity(config.llm)
+    if identity.stable_hash(llm_facts) != opening.llm:
+        raise _OtherError(f"has another language model at {config.llm}: let all have the same")
     world = open_world(config, tables, layers, llm_facts, opening.command)
+    found = world.dataset.fingerprint
+    if found != opening.fingerprint:
+        raise _OtherError(other_data(found, opening.fingerprint))
     return _Opened(config, tables, layers, world)

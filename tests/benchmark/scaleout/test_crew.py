@@ -226,9 +226,9 @@ def test_data_that_change_under_a_run_are_its_rows_and_no_workers_fault(bench, m
         return replace(world, dataset=replace(world.dataset, fingerprint="abc"), seal=Changed())
 
     monkeypatch.setattr("benchmark.runner.open_world", other)
-    for check in (None, lambda *arguments, **named: None):  # found by the look, and by the cell
-        if check is not None:
-            monkeypatch.setattr("benchmark.scaleout.crew.check_workers", check)
+    for refusal in (None, lambda inspector, said: ""):  # found by the look, and by the cell
+        if refusal is not None:
+            monkeypatch.setattr("benchmark.scaleout.inspection.Inspector.refusal", refusal)
         with changed(bench.crew) as crew:
             rows = bench(settling=crew.settle, seeds="0,1,2")
         assert all("the data set changed on the disk" in row.error for row in rows)

@@ -12,6 +12,7 @@ from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.order import next_of, stages_of
 from benchmark.scaleout.placing import Placing
 from benchmark.scaleout.relay import Relay
+from benchmark.scaleout.roster import Present
 from benchmark.scaleout.view import View
 
 
@@ -34,8 +35,12 @@ def flight(token, demand=(), stages=()):
     return Flight(row, cell(), dict(demand), frozenset(stages), token)
 
 
+def named(workers):
+    return {name: {"resources": own} for name, own in workers.items()}
+
+
 def placing(workers, clock=lambda: 0.0):
-    found = Placing(lambda: {name: {"resources": own} for name, own in workers.items()}, clock)
+    found = Placing(lambda: Present(named(workers)), clock)
     found.look()
     return found
 
@@ -101,7 +106,7 @@ def test_a_cluster_without_workers_is_given_some_time():
 
 def test_a_relay_sends_few_updates_and_none_is_lost():
     sent, now = [], [0.0]
-    relay = Relay(sent.append, "t", lambda: now[0])
+    relay = Relay(sent.append, "t", clock=lambda: now[0])
     relay.stage("tune", 3)
     for step in range(100):
         now[0] = step / 100
