@@ -107,8 +107,7 @@ class Placing:
     ) -> Flight | None:
         """The cell to hand out; None where every worker that could hold one is taken.
 
-        Where some were asked just now all wait a moment: one may be refused, and nothing is then
-        begun.
+        The first wait a moment for all workers: one may be refused, and nothing is then begun.
         """
         taking = [own for own in flying if own.worker not in self.silent]
         if self._soon or len(taking) >= len(self.workers):

@@ -11,12 +11,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from benchmark.errors import UserError
+from benchmark.failures import explain
 
 Workers = Mapping[str, Mapping[str, Any]]
 """What the scheduler says of workers, by address."""
 
 TOGETHER_SECONDS = 10.0
-"""How long cells wait for the answers of workers that were asked just now."""
+"""How long the first cells of a command wait for the answers of those that are there then."""
 SILENT_SECONDS = 60.0
 """After which a worker is left out that does not answer, or gives no sign of life any more."""
 _AGAIN_SECONDS = 30.0
@@ -34,7 +35,7 @@ class Present(NamedTuple):
         ready: Who is given cells.
         awaited: Who was asked and has not answered yet.
         silent: Who is left out until it is heard of again.
-        soon: Whether one was asked so lately that its answer is worth waiting for.
+        soon: Whether the first cells should wait for who is awaited.
     """
 
     ready: Workers
@@ -64,6 +65,7 @@ class _Known:
     sent: float
     heard: float
     seen: float  # by the scheduler, at its last sign of life
+    why: str = ""  # it could not be reached
     answered: bool = False
     left_out: bool = False
 
@@ -82,6 +84,7 @@ class Roster:
         self._note, self._clock = note, clock
         self._now, self._looked = 0.0, clock()
         self._known: dict[str, _Known] = {}
+        self._begun: float | None = None
         self._answered = False
 
     def look(self, found: Workers, inspector: Asking) -> Present:
@@ -94,6 +97,8 @@ class Roster:
         now = self._clock()
         self._now += min(now - self._looked, _HEARD_SECONDS)
         self._looked = now
+        if self._begun is None and found:
+            self._begun = self._now
         for address in self._known.keys() - found.keys():
             self._known.pop(address).asked.cancel()
         new = {address: own for address, own in found.items() if address not in self._known}
@@ -121,7 +126,7 @@ class Roster:
             return
         said = known.asked.result()[address]
         if isinstance(said, OSError | TimeoutError | asyncio.TimeoutError):
-            # It goes at this moment, or it hangs.
+            known.why = f" ({explain(said)})"  # it goes at this moment, or it hangs
             if self._now - known.sent >= _AGAIN_SECONDS:
                 known.asked, known.sent = inspector.ask(address), self._now
             return
@@ -129,17 +134,18 @@ class Roster:
         if reason:
             del self._known[address]  # whoever looks next is told as well
             raise UserError(f"worker {address} {reason}")
-        known.answered = self._answered = True
+        known.answered, known.why, self._answered = True, "", True
         known.seen, known.heard = seen, self._now
 
     def _sorted(self, found: Workers) -> Present:
         silent = {a for a in found if self._now - self._known[a].heard > SILENT_SECONDS}
         awaited = {a for a in found if not self._known[a].answered} - silent
         if found and silent == found.keys() and not self._answered:
-            names = [*found][:_NAMED] + (["..."] if len(found) > _NAMED else [])
+            names = [address + self._known[address].why for address in found]
+            more = [f"and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
             raise UserError(
-                f"no worker has answered in {SILENT_SECONDS:g} s ({', '.join(names)}): start anew "
-                "what hangs"
+                f"no worker has answered in {SILENT_SECONDS:g} s: start anew what hangs: "
+                + ", ".join(names[:_NAMED] + more)
             )
         for address in found:
             self._say(address, address in silent)
@@ -147,15 +153,15 @@ class Roster:
             {a: own for a, own in found.items() if a not in awaited | silent},
             {a: own for a, own in found.items() if a in awaited},
             {a: own for a, own in found.items() if a in silent},
-            any(self._now - self._known[a].heard <= TOGETHER_SECONDS for a in awaited),
+            bool(awaited) and self._now - (self._begun or 0.0) <= TOGETHER_SECONDS,
         )
 
     def _say(self, address: str, silent: bool) -> None:
         known = self._known[address]
         if silent and not known.left_out:
             self._note(
-                f"worker {address} has not answered for {SILENT_SECONDS:g} s: it is given nothing "
-                "until it does"
+                f"worker {address} has not answered for {SILENT_SECONDS:g} s{known.why}: it is "
+                "given nothing until it does"
             )
         elif known.left_out and not silent:
             self._note(f"worker {address} answers again")

@@ -239,6 +239,27 @@ def test_commands_list_cells_and_write_nothing(
         assert "nothing was trained or written" in said
 
 
+def test_it_says_that_a_scheduler_is_not_asked(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        "run",
+        "--task",
+        "next_item",
+        "--dataset",
+        "world",
+        "--methods",
+        "alpha",
+        "--json",
+        "--dry-run",
+        "--out",
+    ]
+    assert main([*arguments, str(desk.out), "--scheduler", "tcp://127.0.0.1:1"], TABLES) == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out)["cells"]
+    assert "note: --scheduler tcp://127.0.0.1:1 is not asked in a dry run" in said.err
+
+
 def test_it_does_not_go_with_a_count_by_shapes(capfd: pytest.CaptureFixture[str]) -> None:
     command = "sweep --axis seq_len --values 4 --cost-only --llm-config gpt2 --dry-run"
     assert main(command.split()) == 2

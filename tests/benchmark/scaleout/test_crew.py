@@ -2,7 +2,9 @@
 
 import io
 import os
+import re
 import signal
+import threading
 import time
 from dataclasses import replace
 
@@ -12,13 +14,16 @@ from benchmark import planning
 from benchmark.config import read_config
 from benchmark.data.store.seal import DataChangedError
 from benchmark.errors import RunError, UserError
+from benchmark.identity import llm_identity, stable_hash
 from benchmark.runner import run
-from benchmark.scaleout import cluster
+from benchmark.scaleout import cluster, placing, roster, work
 from benchmark.scaleout.crew import crew_of
 from benchmark.scaleout.demands import Demands
+from benchmark.scaleout.messages import Opening
 from benchmark.scaleout.scale import Scale
 from benchmark.variants import Variant
 from tests.fakes import Silent, make_tables
+from tests.world import small_world
 
 TABLES = make_tables()
 RETRIES = 1
@@ -172,6 +177,63 @@ def test_a_cell_whose_worker_dies_runs_again_until_that_is_enough(bench, tmp_pat
     assert once.read_text() == "fit\nfit\n"
 
 
+@pytest.fixture
+def stop(crew):
+    """Stops some of the workers' processes; on again at the end, or when that takes too long."""
+    stopped = []
+
+    def go_on():
+        while stopped:
+            os.kill(stopped.pop(), signal.SIGCONT)
+
+    timer = threading.Timer(240, go_on)
+
+    def stop(count):
+        for pid in list(crew._client.run(os.getpid).values())[:count]:
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+        timer.start()
+        return stopped
+
+    yield stop
+    timer.cancel()
+    go_on()
+    crew._client.run(os.getpid)  # they answer again
+
+
+def test_a_worker_that_hangs_from_the_beginning_holds_up_nobody(bench, stop, monkeypatch):
+    monkeypatch.setattr(roster, "TOGETHER_SECONDS", 1)
+    stopped = stop(1)
+    with changed(bench.crew) as crew:
+        rows = bench("alpha", seeds="0,1", settling=crew.settle)
+    assert stopped  # still
+    assert all(row.record is not None for row in rows)
+
+
+def test_a_cell_that_a_hung_worker_never_took_goes_to_another(bench, stop, monkeypatch):
+    with changed(bench.crew) as crew:
+        bench("alpha", seeds="0,1", settling=crew.settle)
+        stopped = stop(1)
+        monkeypatch.setattr(roster, "SILENT_SECONDS", 5)
+        monkeypatch.setattr(placing, "_IN_LINE_SECONDS", 1)
+        rows = bench("alpha", seeds="2,3", settling=crew.settle)
+        said = crew.view._stream.getvalue()
+    assert stopped
+    assert all(row.record is not None for row in rows)
+    assert re.search(r"worker tcp://\S+ has not answered for 5 s: it is given nothing", said)
+
+
+def test_where_all_workers_hang_that_is_one_line(bench, stop, monkeypatch):
+    monkeypatch.setattr(roster, "SILENT_SECONDS", 2)
+    stop(2)
+    with (
+        changed(bench.crew) as crew,
+        pytest.raises(UserError, match=r"no worker has answered in 2 s: .*: tcp://\S+, tcp://\S+$"),
+    ):
+        bench(settling=crew.settle)
+    assert bench.fits() == 0
+
+
 def test_what_no_worker_can_hold_does_not_wait(bench):
     demands = Demands.read(["alpha.GPU=1"])
     with changed(bench.crew, demands=demands) as crew:
@@ -214,6 +276,34 @@ def test_workers_with_other_data_are_refused(bench, monkeypatch):
     ):
         bench(settling=crew.settle)
     assert bench.fits() == 0
+
+
+def test_a_language_model_that_changed_in_place_is_read_anew(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    config = read_config(
+        None,
+        {"task": "next_item", "dataset": "world", "llm": str(folder), "threads": 1},
+        TABLES,
+    )
+    opened = []
+    for weights in (b"old", b"new"):
+        (folder / "model.safetensors").write_bytes(weights)
+        facts = llm_identity(str(folder))
+        opening = Opening(
+            config=config.model_dump_json(by_alias=True),
+            tables=TABLES.made_by,
+            command="",
+            fingerprint=small_world().fingerprint,
+            llm=stable_hash(facts),
+        )
+        opened.append(work._opened(opening).world.llm_facts == facts)
+    assert opened == [True, True]
+    (folder / "model.safetensors").write_bytes(b"of one machine alone")
+    other = opening.model_copy(update={"llm": "other"})
+    with pytest.raises(work._OtherError, match="has another language model at"):
+        work._opened(other)
 
 
 def test_data_that_change_under_a_run_are_its_rows_and_no_workers_fault(bench, monkeypatch):
@@ -277,6 +367,7 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch, address):
     ):
         pass
     assert "\n" not in str(error.value)
+    assert "TLS" in str(error.value)
     assert time.monotonic() - begun < 30
 
 

@@ -104,6 +104,59 @@ def test_a_cluster_without_workers_is_given_some_time():
     assert board.hopeless(flight("1")) == "there is no worker, and in 60 s none came"
 
 
+def test_workers_that_do_not_answer_are_given_nothing_and_hold_up_nothing():
+    now, gpu = [100.0], {"GPU": 1.0}
+    present = [Present(named({"a": {}}), awaited=named({"b": gpu}), soon=True)]
+    board = Placing(lambda: present[0], lambda: now[0])
+    board.look()
+    first, second = flight("1"), flight("2", gpu)
+    assert board.named == {"GPU"}
+    assert board.next([first], [], ()) is None  # the other may be refused yet
+    present[0] = Present(named({"a": {}}), awaited=named({"b": gpu}))
+    now[0] += 1
+    board.look()
+    assert board.next([first, second], [], ()) is first
+    assert board.bound == {"a"}
+    assert board.next([second], [first], ()) is None
+    assert not board.hopeless(second)  # what it needs is asked
+    present[0] = Present(named({"a": {}}), silent=named({"b": gpu}))
+    now[0] += 59
+    board.look()
+    assert not board.hopeless(second)  # it may answer again
+    first.worker = "b"  # it hangs there: others go on
+    assert board.lives(first)
+    assert board.next([flight("3")], [first], ()) is not None
+    now[0] += 2
+    assert board.hopeless(second).startswith("no worker can hold it: it asks for GPU=1")
+    present[0] = Present({}, silent=named({"a": {}, "b": gpu}))
+    now[0] += 1
+    board.look()
+    now[0] += 61
+    assert board.hopeless(flight("4")) == "there is no worker that answers, and in 60 s none came"
+
+
+def test_a_cell_that_nobody_takes_is_stuck_where_somebody_is_silent_or_it_is_bound():
+    now = [100.0]
+    present = [Present(named({"a": {}, "b": {}}))]
+    board = Placing(lambda: present[0], lambda: now[0])
+    board.look()
+    free, bound, begun = flight("1"), flight("2"), flight("3")
+    bound.bound, begun.worker = frozenset("a"), "b"
+    for own in (free, bound, begun):
+        own.handed = 95.0
+    assert board.bound is None
+    assert not any(map(board.stuck, (free, bound, begun)))  # it is a moment ago
+    now[0] += 6
+    assert list(map(board.stuck, (free, bound, begun))) == [False, True, False]
+    present[0] = Present(named({"a": {}}), silent=named({"b": {}}))
+    board.look()
+    assert list(map(board.stuck, (free, bound, begun))) == [True, False, False]
+    present[0] = Present(named({"c": {}}))
+    now[0] += 1
+    board.look()
+    assert list(map(board.stuck, (free, bound, begun))) == [False, True, False]
+
+
 def test_a_relay_sends_few_updates_and_none_is_lost():
     sent, now = [], [0.0]
     relay = Relay(sent.append, "t", clock=lambda: now[0])
