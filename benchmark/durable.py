@@ -7,9 +7,13 @@ content is waited for first, and the folder that holds the name after it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextlib.contextmanager
@@ -54,6 +58,26 @@ def alone_in(folder: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
+
+
+def try_writing(folder: Path) -> None:
+    """Makes a folder where it is missing, and in it a file that is gone at once.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def why_unwritable(folder: Path) -> str:
+    """Why a folder may not be written, "" where it may; of a full disk it does not tell."""
+    try:
+        try_writing(folder)
+    except OSError as error:
+        return "" if error.errno in FULL_DISK else error.strerror or str(error)
+    return ""
 
 
 def sync(path: Path) -> None:

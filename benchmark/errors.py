@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 GOES_ON = (
     "finished cells are kept, the same command goes on from there (with --force it begins anew)"
@@ -25,6 +26,20 @@ def unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
     near = nearest(name, names)
     hint = f"{near} " if near else ""
     return UserError(f"unknown {kind} {name!r}: {hint}valid: {', '.join(names)}")
+
+
+def unkept(what: str, cache: Path, reason: str) -> UserError:
+    """The error for stages that cannot be kept where several runs share them.
+
+    Args:
+        what: Needs such a stage.
+        cache: Folder of shared stages.
+        reason: Why it may not be written.
+    """
+    return UserError(
+        f"{cache} cannot be written: {reason}; {what} is to be trained and kept there: set "
+        "USERLLM_BENCH_HOME to a folder that can be"
+    )
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 
+from benchmark.durable import FULL_DISK
 from benchmark.errors import RunError, UserError
 
-FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
 FULL_DISK_TEXT = (
     "the disk is full; finished cells are kept: free some space and give the same command again"
 )

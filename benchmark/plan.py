@@ -165,6 +165,7 @@ class Cell:
             share.
         serves_all: Whether its fit serves all tasks of the run.
         shares: Whether stages of it serve other tasks of the run too.
+        in_stages: Whether it trains by stages alone, so that it can be rehearsed.
         outliner: What makes its outline, `module:attribute`; "" = nothing.
         tuned: See `RunRecord.tuned`.
         variant: What it was resolved from, so that another process can resolve it again; None of
@@ -189,6 +190,7 @@ class Cell:
     encoder: ChosenEncoder | None = None
     serves_all: bool = False
     shares: bool = False
+    in_stages: bool = False
     outliner: str = ""
     tuned: Mapping[str, Any] | None = None
     variant: Variant | None = None

@@ -276,6 +276,7 @@ def make_cell(
         trained_on=world.shared.train if serves_all and world.shared else split.train,
         serves_all=serves_all,
         shares=shares,
+        in_stages=method_entry.in_stages,
         axes=variant.axes,
         encoder=encoder,
         outliner=method_entry.outline,

@@ -7,9 +7,10 @@ Values travel as JSON or as bytes of arrays: nothing that is received can be cod
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -38,6 +39,7 @@ class Spread:
         devices: Processes a machine.
         distributed: `ddp` or `fsdp`.
         micro_batches: Parts in which each process takes its share of a batch.
+        known_as: What numbers are said to depend on, where it is not what follows from the rest.
     """
 
     rank: int = 0
@@ -46,6 +48,7 @@ class Spread:
     devices: int = 1
     distributed: str = "ddp"
     micro_batches: int = 1
+    known_as: Mapping[str, Any] | None = None
 
     @property
     def shares(self) -> int:
@@ -54,6 +57,8 @@ class Spread:
 
     def facts(self) -> dict[str, Any]:
         """What numbers depend on in the last digits, and dropout in all; nothing where alone."""
+        if self.known_as is not None:
+            return dict(self.known_as)
         several = {"devices": self.size, "distributed": self.distributed} if self.size > 1 else {}
         parts = {"micro_batches": self.micro_batches} if self.micro_batches > 1 else {}
         return several | parts
@@ -114,6 +119,18 @@ def leave() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
     _spread, _store = _ALONE, None
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """This process does a thing by itself, which the others wait for; facts stay as they are."""
+    global _spread
+    before = _spread
+    _spread = Spread(known_as=before.facts())
+    try:
+        yield
+    finally:
+        _spread = before
 
 
 def agreed(value: Any) -> Any:

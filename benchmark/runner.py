@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from benchmark import config as configs
 from benchmark import identity, ranks, results
 from benchmark.cell import discard_unfinished, run_cell
 from benchmark.data.store.seal import DataChangedError
-from benchmark.durable import whole_file
+from benchmark.durable import try_writing, whole_file
 from benchmark.durations import duration
 from benchmark.errors import GOES_ON, RunError, UserError
 from benchmark.example_files import read_stored
@@ -315,9 +314,7 @@ def _write_log(cell: Cell) -> Path | None:
 def check_writable(out: Path) -> None:
     """Raises `UserError` for a folder of results that cannot be written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
+        try_writing(out)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written: {error.strerror or error}; name another folder"

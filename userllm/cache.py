@@ -18,8 +18,8 @@ import torch
 
 import benchmark
 from benchmark import ranks
-from benchmark.durable import sync_tree
-from benchmark.errors import RunError
+from benchmark.durable import sync_tree, why_unwritable
+from benchmark.errors import RunError, unkept
 from benchmark.locking import locked
 from benchmark.types import CurvePoint, StageReport
 from userllm.progress import Silent
@@ -65,6 +65,9 @@ def cached_stage(
         key: From `stage_key`.
         build: Writes the stage's files into a folder and returns its report.
         tell: Is told where another process is waited for.
+
+    Raises:
+        UserError: There is none, and the folder may not be written.
     """
     place = cache / key
     rehearsal = open_rehearsal()
@@ -76,6 +79,9 @@ def cached_stage(
     found = _found(place)
     if found is not None:
         return place, replace(found, reused=True)
+    reason = ranks.agreed(why_unwritable(cache) if ranks.first() else "")
+    if reason:
+        raise unkept(f"the stage {key}", cache, reason)
     began: list[float] = []
 
     def wait(text: str) -> None:

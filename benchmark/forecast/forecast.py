@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import host
-from benchmark.cell import unfinished_folder
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.failures import explain
@@ -20,6 +19,7 @@ from benchmark.forecast.rehearsing import (
     NEW,
     Stage,
     StageAhead,
+    begun_folder,
     open_stage,
     too_large,
 )
@@ -150,9 +150,9 @@ def forecast(
             ahead = _finished(row, cell, config.force)
             if ahead is None:
                 progress.begin(f"looks at {cell.title}")
-                rehearsed = tables.methods[row.method].in_stages
-                begun = _begun(cell, config.force)
-                ahead = _ahead(row, cell, world, calibration, stage if rehearsed else None, begun)
+                begun = begun_folder(cell, config.force)
+                rehearsed = stage if cell.in_stages else None
+                ahead = _ahead(row, cell, world, calibration, rehearsed, begun)
             known[cell.config_hash] = ahead
             cells.append(ahead)
     return Forecast(cells, calibration.text, totals(cells))
@@ -196,12 +196,6 @@ def _finished(row: Row, cell: Cell, force: bool) -> Ahead | None:
     flops = sum(own.flops for own in stages if own.state == NEW)
     seconds = record.fit.wall_seconds + record.evaluation_seconds
     return Ahead(row, DONE, stages, flops, seconds)
-
-
-def _begun(cell: Cell, force: bool) -> Path | None:
-    """What an earlier call left to go on from; a forced run forgets it first."""
-    folder = unfinished_folder(cell)
-    return folder if folder.is_dir() and not force else None
 
 
 def _ahead(

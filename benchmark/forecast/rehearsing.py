@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from benchmark.cell import fit_cell
+from benchmark.cell import fit_cell, unfinished_folder
 from benchmark.plan import Cell, World
 from benchmark.registry import load
 from benchmark.smaller_batches import Heard, Smaller
@@ -98,6 +98,11 @@ class Stage:
             )
         return ahead
 
+    @property
+    def lacking(self) -> bool:
+        """Whether what was rehearsed has a stage to train that would be kept in the cache."""
+        return any(self._rehearsal.scratch.glob("[!.]*"))
+
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
@@ -105,6 +110,12 @@ def open_stage() -> Iterator[Stage]:
     rehearsing = cast("Callable[[Path], Any]", load("userllm.rehearsal:rehearsing"))
     with TemporaryDirectory() as scratch, rehearsing(Path(scratch)) as rehearsal:
         yield Stage(rehearsal)
+
+
+def begun_folder(cell: Cell, force: bool) -> Path | None:
+    """What an earlier call left to go on from; a forced run forgets it first."""
+    folder = unfinished_folder(cell)
+    return folder if folder.is_dir() and not force else None
 
 
 def too_large(cell: Cell, world: World) -> str:

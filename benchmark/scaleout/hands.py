@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark import host
+from benchmark.home_check import with_home_checked
 from benchmark.llm_check import with_llm_checked
 from benchmark.progress import RunProgress, open_progress, quiet_libraries
 from benchmark.runner import Settling, settle_in_turn
@@ -26,15 +27,18 @@ class Hands:
     Attributes:
         progress: Is told how far it is.
         crew: The workers; None = this process.
+        at_home: Whether the cells run with the home of this process.
     """
 
     progress: RunProgress
     crew: Crew | None = None
+    at_home: bool = True
 
     @property
     def settling(self) -> Settling:
-        """Who settles cells, after a look at their language model."""
-        return with_llm_checked(settle_in_turn if self.crew is None else self.crew.settle)
+        """Who settles cells, after a look at their language model and at the home."""
+        settling = settle_in_turn if self.crew is None else self.crew.settle
+        return with_llm_checked(with_home_checked(settling) if self.at_home else settling)
 
 
 @contextlib.contextmanager
@@ -57,4 +61,4 @@ def at_work(scale: Scale, tables: Tables) -> Iterator[Hands]:
 
     # A live bar shows one cell; lines with titles show several.
     with quiet_libraries(), crew_of(scale, tables, sys.stderr) as crew:
-        yield Hands(crew.progress(""), crew)
+        yield Hands(crew.progress(""), crew, at_home=scale.scheduler is None)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from benchmark.config import read_layers
 from benchmark.errors import RunError, UserError
 from benchmark.failures import explain
+from benchmark.home_check import check_home
 from benchmark.plan import World
 from benchmark.progress import RunProgress
 from benchmark.runner import Settling
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
-from benchmark.tuning.trials import tune_method
+from benchmark.tuning.trials import first_trials, tune_method
 
 if TYPE_CHECKING:
     from benchmark.scaleout.crew import Crew
@@ -41,8 +42,11 @@ def tune_methods(
         What came of each method, and what kept one from being searched at all.
 
     Raises:
+        UserError: What is trained cannot be kept.
         RunError: The disk is full.
     """
+    if hands.at_home:
+        check_home(first_trials(spaces, search, world), world, search.config)
 
     def tune(method: str, progress: RunProgress, settling: Settling) -> Outcome | str:
         try:
@@ -57,7 +61,7 @@ def tune_methods(
     else:
         crew = hands.crew
         found = _side_by_side(
-            spaces, search, world, crew, lambda own: tune(own, crew.progress(own), crew.settle)
+            spaces, search, world, crew, lambda own: tune(own, crew.progress(own), hands.settling)
         )
     outcomes = [own for own in found if isinstance(own, Outcome)]
     return outcomes, [own for own in found if isinstance(own, str)]

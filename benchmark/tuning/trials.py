@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmark import config as configs
@@ -85,6 +85,20 @@ def tune_method(
             world.check_data()  # a trial opens the data itself: on others it is none of this search
             study.add(suggestion, attempt)
             _tell(attempt, study, below, spent + attempt.seconds, search, progress)
+
+
+def first_trials(methods: Iterable[str], search: Search, world: World) -> list[Cell]:
+    """What is certain to be tried: of methods that nothing was tried of, the settings as they are.
+
+    What has an encoder in its slot is left out: it stands on what the encoder's search finds.
+    """
+    return [
+        cell
+        for method in methods
+        if search.anew or not search.journal(method).exists()
+        for _, cell in _as_is(method, search.config, search.tables, world)
+        if cell is not None and cell.encoder is None
+    ]
 
 
 def _standing(method: str, search: Search, entries: Entries) -> tuple[configs.RunConfig, Below]:

@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from benchmark import ranks
 from benchmark.cli import main
 from benchmark.config import RunConfig, chosen_methods, read_layers
 from benchmark.errors import UserError
@@ -215,6 +216,17 @@ def test_one_device_is_nothing_to_launch_and_no_fact() -> None:
     assert spread_of(config()).facts() == {}
     assert spread_of(config(micro_batches=3)).facts() == {"micro_batches": 3}
     assert spread_of(config(devices=2, num_nodes=2)).facts()["devices"] == 4
+
+
+def test_who_is_alone_for_a_while_says_the_same_of_the_run() -> None:
+    ranks.join(spread_of(config(micro_batches=3)))
+    try:
+        with ranks.alone():
+            assert ranks.spread().shares == 1
+            assert ranks.spread().facts() == {"micro_batches": 3}
+        assert ranks.spread().shares == 3
+    finally:
+        ranks.leave()
 
 
 def test_more_devices_than_there_are_by_a_file_too() -> None:

@@ -7,19 +7,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmark.cli import main
 from benchmark.config import read_config
+from benchmark.errors import UserError
 from benchmark.results import load_records
 from benchmark.runner import run
+from benchmark.scaleout.hands import Hands
 from benchmark.types import StageReport
-from tests.fakes import Silent, make_tables
+from tests.fake_keeper import keeper_tables
+from tests.fakes import Silent
 from userllm.cache import cached_stage
 
-TABLES = make_tables()
+TABLES = keeper_tables()
 NOBODY = 65534
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such rights")
@@ -27,14 +31,24 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="has no such rig
 
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a finished run that may not be changed any more."""
+    """A folder with finished runs and their home that may not be changed, but for `open` in it.
+
+    The home has the keeper's stage of seed 0, and no longer that of seed 5, whose run is finished.
+    """
     place = Path(tempfile.mkdtemp())  # that of pytest is for its owner alone
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(place / "home"))
     # All that is imported later is imported here.
+    import optuna  # noqa: F401
+
     start(place / "runs", "alpha")
     main(["plot", str(place / "runs"), "--out", str(place / "other")], TABLES)
+    start(place / "others", "keeper")
+    start(place / "open", "keeper", seed=5)
+    shutil.rmtree(place / "home" / "stages" / "kept-x-5")
     for path in [place, *place.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in [place / "open", *(place / "open").rglob("*")]:
+        path.chmod(0o777 if path.is_dir() else 0o666)
     try:
         if os.geteuid() == 0:
             os.seteuid(NOBODY)
@@ -47,10 +61,11 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         shutil.rmtree(place)
 
 
-def start(out: Path, methods: str) -> list[str]:
+def start(out: Path, methods: str, seed: int = 0, *, at_home: bool = True) -> list[str]:
     options = {"task": "next_item", "dataset": "world", "methods": methods, "out": out}
-    rows = run(read_config(None, {**options, "threads": 1}, TABLES), TABLES, Silent())
-    return [row.error for row in rows]
+    config = read_config(None, {**options, "seeds": seed, "threads": 1}, TABLES)
+    hands = Hands(Silent(), at_home=at_home)
+    return [row.error for row in run(config, TABLES, hands.progress, settling=hands.settling)]
 
 
 @pytest.mark.parametrize(
@@ -93,5 +108,44 @@ def test_a_shared_stage_is_read_where_nothing_may_be_written(folder: Path) -> No
         path.chmod(0o555 if path.is_dir() else 0o444)
     os.seteuid(user)
     assert cached_stage(cache, "key", build)[1].reused
-    with pytest.raises(PermissionError):
+    with pytest.raises(UserError, match=f"{cache} cannot be written: .* USERLLM_BENCH_HOME"):
         cached_stage(cache, "another", build)
+
+
+def test_a_home_that_lacks_a_stage_and_cannot_be_written_is_said_before_anything_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = replace(TABLES, spaces=folder / "open")
+    for name in ("beta", "keeper"):
+        (tables.spaces / f"{name}.yaml").write_text("rate: [0.001, 0.01]")
+    options = ["--dataset", "world", "--threads", "1", "--out", str(folder / "open" / "new")]
+    for command in (
+        "run --task next_item --methods beta,keeper --seeds 1",
+        "run --task next_item --methods keeper --seeds 0,1",
+        "sweep --axis keeper.rate --values 0.1,0.2 --methods keeper --seeds 1",
+        "tune --method beta,keeper --seed 1 --trials 1",
+    ):
+        assert main([*command.split(), *options], tables) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"error: {folder / 'home' / 'stages'} cannot be written: ")
+        assert "USERLLM_BENCH_HOME" in error
+    assert not list((folder / "open" / "new").rglob("record.json"))
+
+
+def test_where_nothing_is_to_be_kept_a_home_need_not_be_written(folder: Path) -> None:
+    out = folder / "open"
+    assert start(out, "beta", seed=1) == [""]  # has no stages
+    assert start(out, "keeper", seed=5) == [""]  # is finished
+    assert start(out, "keeper,beta") == ["", ""]  # its stage is there
+    (row,) = [own for own in load_records([out]) if (own.method, own.seed) == ("keeper", 0)]
+    assert row.record is not None
+    assert [stage.reused for stage in row.record.fit.stages] == [True]
+
+
+def test_what_workers_with_another_home_need_is_said_by_them(folder: Path) -> None:
+    with pytest.raises(UserError, match="a stage of keeper seed 1 is to be trained"):
+        start(folder / "open", "beta,keeper", seed=1)
+    assert not list((folder / "open").glob("*-beta-*"))
+    with pytest.raises(UserError, match="the stage kept-x-1 is to be trained"):
+        start(folder / "open", "beta,keeper", seed=1, at_home=False)
+    assert list((folder / "open").glob("*-beta-*"))
