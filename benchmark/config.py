@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from benchmark import host
+from benchmark.cores import default_threads
 from benchmark.cost.config import SECTION
 from benchmark.entries import ability
 from benchmark.errors import UserError, unknown
@@ -203,7 +203,7 @@ def read_config(file: Path | None, options: Mapping[str, Any], tables: Tables) -
         raise UserError(_with_flag(error)) from None
     _check(config, tables)
     if config.threads is None:
-        host.default_threads()  # before OpenMP is there, which complains in words of its own
+        default_threads()  # before OpenMP is there, which complains in words of its own
     return config
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark import host
+from benchmark.cores import default_threads, usable_cpus
 from benchmark.errors import UserError
 from benchmark.watchman import end_with_watchman, run_together
 from benchmark.whole_numbers import LARGEST_PORT, whole_number, whole_number_set
@@ -63,8 +64,8 @@ def threads_a_process(config: RunConfig) -> int:
     """Threads of each process: those asked for, or the cores, divided among a machine's."""
     # A process that was started with a number has its share already.
     if config.threads is None and "RANK" in os.environ and config.devices * config.num_nodes > 1:
-        return host.default_threads()
-    return max(1, (config.threads or host.default_threads()) // config.devices)
+        return default_threads()
+    return max(1, (config.threads or default_threads()) // config.devices)
 
 
 def check_devices(config: RunConfig) -> None:
@@ -77,7 +78,7 @@ def check_devices(config: RunConfig) -> None:
         return
     if host.choose_accelerator(config.accelerator) == "cpu":
         # Two processes on one processor are how it is tried out.
-        there, what = max(2, len(host.usable_cpus())), "processors"
+        there, what = max(2, len(usable_cpus())), "processors"
     else:
         import torch
 

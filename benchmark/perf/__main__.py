@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmark.cores import default_threads
 from benchmark.errors import RunError, UserError, unknown
-from benchmark.host import default_threads
 from benchmark.perf.comparison import Comparison, write
 from benchmark.progress import quiet_libraries
 from benchmark.registry import load

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import read_config
+from benchmark.cores import physical_cores
 from benchmark.errors import RunError
-from benchmark.host import physical_cores
 from benchmark.perf.comparison import Comparison
 from benchmark.runner import run
 from benchmark.scaleout.crew import crew_of

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.config import RunConfig
+from benchmark.cores import threads_set
 from benchmark.errors import UserError
-from benchmark.host import threads_set
 from benchmark.scaleout.demands import Demands
 from benchmark.whole_numbers import LARGEST_PORT, whole_number
 

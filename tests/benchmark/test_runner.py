@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from benchmark import cell as cells
-from benchmark import host
+from benchmark import cores
 from benchmark.config import read_config
 from benchmark.errors import UserError
 from benchmark.failures import disk_is_full
@@ -346,11 +346,11 @@ def test_other_uses_of_a_record_do_not_name_the_machine(bench):
 
 def test_threads_follow_the_environment_then_the_cores(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert host.default_threads() == 3
+    assert cores.default_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert 1 <= host.default_threads() == host.physical_cores() <= len(host.usable_cpus())
+    assert 1 <= cores.default_threads() == cores.physical_cores() <= len(cores.usable_cpus())
     monkeypatch.setenv("OMP_NUM_THREADS", " 4,2")  # OpenMP: 4, and 2 within each
-    assert host.default_threads() == 4
+    assert cores.default_threads() == 4
 
 
 @pytest.mark.parametrize("given", ["abc", "0", "-1", "²", "1.5"])
