@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from benchmark import ranks
 from benchmark.config import RunConfig
@@ -13,27 +13,11 @@ from benchmark.durable import why_unwritable
 from benchmark.errors import unkept
 from benchmark.forecast.rehearsing import begun_folder, open_stage, too_large
 from benchmark.plan import Cell, World
-from benchmark.progress import PlainProgress, RunProgress
-from benchmark.results import Row
-from benchmark.runner import Settling, to_run
+from benchmark.progress import PlainProgress
+from benchmark.runner import to_run
 
 _LOOKING = threading.Lock()
 """Searches side by side look one after the other: what is rehearsed draws random numbers."""
-
-
-def with_home_checked(settling: Settling) -> Settling:
-    """Settles cells as told, once it is known that what they train for others can be kept."""
-
-    def settle(
-        cells: Sequence[tuple[Row, Cell]],
-        world: World,
-        config: RunConfig,
-        progress: RunProgress,
-    ) -> Mapping[str, Row]:
-        check_home([cell for _, cell in cells], world, config)
-        return settling(cells, world, config, progress)
-
-    return settle
 
 
 def check_home(cells: Sequence[Cell], world: World, config: RunConfig) -> None:

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from benchmark.config import RunConfig
 from benchmark.plan import Cell, World
-from benchmark.progress import PlainProgress, RunProgress
+from benchmark.progress import PlainProgress
 from benchmark.registry import load
-from benchmark.results import Row
-from benchmark.runner import Settling, to_run
+from benchmark.runner import to_run
 
 
-def with_llm_checked(settling: Settling) -> Settling:
-    """Settles cells as told, once the language model that one of them is to read was found.
+def check_llm(cells: Sequence[Cell], world: World, config: RunConfig) -> None:
+    """Refuses cells whose language model cannot be had.
 
     Where all that read it are finished it is not looked for, so that a run can be shown again
     where its model is no longer at hand.
+
+    Args:
+        cells: Finished or not.
+        world: What they share.
+        config: The run that they are of.
+
+    Raises:
+        UserError: It is to be read and cannot be.
     """
-
-    def settle(
-        cells: Sequence[tuple[Row, Cell]],
-        world: World,
-        config: RunConfig,
-        progress: RunProgress,
-    ) -> Mapping[str, Row]:
-        if world.llm is not None and any(_is_to_read(cell, config) for _, cell in cells):
-            cast("Callable[[str], None]", load("userllm.llm:check_language_model"))(world.llm)
-        return settling(cells, world, config, progress)
-
-    return settle
+    if world.llm is not None and any(_is_to_read(cell, config) for cell in cells):
+        cast("Callable[[str], None]", load("userllm.llm:check_language_model"))(world.llm)
 
 
 def _is_to_read(cell: Cell, config: RunConfig) -> bool:

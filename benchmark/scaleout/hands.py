@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark import host
-from benchmark.home_check import with_home_checked
-from benchmark.llm_check import with_llm_checked
+from benchmark.config import RunConfig
+from benchmark.home_check import check_home
+from benchmark.llm_check import check_llm
+from benchmark.plan import Cell, World
 from benchmark.progress import RunProgress, open_progress, quiet_libraries
+from benchmark.results import Row
 from benchmark.runner import Settling, settle_in_turn
 from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables
 
 if TYPE_CHECKING:
     from benchmark.scaleout.crew import Crew
+
+Look = Callable[[Sequence[Cell], World, RunConfig], None]
+"""Raises a `UserError` before the first of some cells runs."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,23 @@ class Hands:
     def settling(self) -> Settling:
         """Who settles cells, after a look at their language model and at the home."""
         settling = settle_in_turn if self.crew is None else self.crew.settle
-        return with_llm_checked(with_home_checked(settling) if self.at_home else settling)
+        return _looking_first(settling, [check_llm, *([check_home] if self.at_home else [])])
+
+
+def _looking_first(settling: Settling, looks: Sequence[Look]) -> Settling:
+    """Settles cells as told, once nothing is found that will be in their way."""
+
+    def settle(
+        cells: Sequence[tuple[Row, Cell]],
+        world: World,
+        config: RunConfig,
+        progress: RunProgress,
+    ) -> Mapping[str, Row]:
+        for look in looks:
+            look([cell for _, cell in cells], world, config)
+        return settling(cells, world, config, progress)
+
+    return settle
 
 
 @contextlib.contextmanager
