@@ -55,7 +55,7 @@ perf: setup
 # Options of the campaign, for example TORTURE='--kills 50 -- --workers 2'.
 torture: setup
 	$(BIN)/python -m tests.torture $(TORTURE)
-	$(BIN)/python -m tests.torture run --children --kills 50 -- --workers 2
+	$(BIN)/python -m tests.torture run --children -- --workers 2
 	$(BIN)/python -m tests.torture.full_disk
 
 readme-results: setup
