@@ -38,11 +38,12 @@ def check_home(cells: Sequence[Cell], world: World, config: RunConfig) -> None:
     """
 
     def look() -> tuple[str, str] | None:
-        silent = PlainProgress(io.StringIO())  # what is wrong with a record is said where it runs
-        left = [own for own in cells if own.in_stages and to_run(own, silent, config.force)]
-        reason = why_unwritable(world.cache) if left else ""
+        staged = [own for own in cells if own.in_stages]
+        reason = why_unwritable(world.cache) if staged else ""
         if not reason:
             return None
+        silent = PlainProgress(io.StringIO())  # what is wrong with a record is said where it runs
+        left = [own for own in staged if to_run(own, silent, config.force)]
         with _LOOKING, ranks.alone():
             cell = _lacking(left, world, config.force)
         return None if cell is None else (world.title_of(cell), reason)
