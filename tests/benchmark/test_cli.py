@@ -1,5 +1,4 @@
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -201,7 +200,7 @@ def test_the_version_is_said(bench):
 def test_help_and_lists_import_nothing_heavy(arguments):
     code = (
         "import sys; from benchmark.cli import main; code = main(sys.argv[1:]);"
-        "print(code, *sorted(m for m in sys.modules if '.' not in m), file=sys.stderr)"
+        "print(code, *sorted(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
@@ -209,20 +208,8 @@ def test_help_and_lists_import_nothing_heavy(arguments):
     code, *modules = done.stderr.split()
     assert code == "0"
     assert not set(HEAVY) & set(modules)
-
-
-def test_help_and_lists_are_quick():
-    def seconds(*arguments):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(
-            [sys.executable, "-m", "benchmark", *arguments], check=True, capture_output=True
-        )
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    for arguments in (["--help"], ["list", "methods"]):
-        # Processor time, and the best of some: other processes may be busy.
-        assert min(seconds(*arguments) for _ in range(3)) < 0.3
+    # What is imported is nearly all that they take: a count does not hang on who else computes.
+    assert len(modules) < 400
 
 
 @pytest.mark.parametrize("width", [80, 132])
