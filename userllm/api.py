@@ -36,6 +36,7 @@ from userllm.progress import Silent
 from userllm.user_encoder import UserEncoder
 
 if TYPE_CHECKING:
+    from userllm.fitting import Fitting
     from userllm.model import UserLLM
 
 
@@ -154,7 +155,7 @@ def fit(
         histories: What to learn from; every event but a user's first is a target.
         pretrain: Whether to train the encoder to predict the next event first; None = where
             `build` made the encoder and `settings.pretrained` asks for it.
-        seed: Seed of order, dropout and noise.
+        seed: Seed of all that is random here; torch's own generator stays where it is.
         progress: Where to say how far it is; None = nowhere, `Printed()` = stderr.
         accelerator: Lightning's name of the device.
         validate: Value to maximise, looked at as often as `settings.tune.looks` says while tuning;
@@ -169,7 +170,7 @@ def fit(
         UserError: No catalogue, nothing to learn from, or no settings to pretrain by.
         FloatingPointError: The loss became NaN or infinite.
     """
-    from userllm import fitting, pretraining  # they import the model, which imports this file
+    from userllm import fitting  # it imports the model, which imports this file
 
     _need_catalog(model)
     if isinstance(histories, HistoryBatch):
@@ -182,11 +183,8 @@ def fit(
         raise UserError("no history has two events, so there is nothing to learn from")
     progress = progress or Silent()
     stages = []
-    planned = model.encoder_settings
     if pretrain is None:
-        pretrain = model.settings.pretrained and planned is not None
-    if pretrain and (planned is None or not isinstance(model.encoder, UserEncoder)):
-        raise UserError("pretrain: only an encoder that UserLLM.build made is pretrained here")
+        pretrain = model.settings.pretrained and model.encoder_settings is not None
     told = fitting.Fitting(
         seed,
         progress,
@@ -195,27 +193,35 @@ def fit(
         checkpoints=None if checkpoints is None else Path(checkpoints),
         key=_key(model, log, validate is not None, pretrain),
     )
-    if planned is not None and pretrain:
-        assert isinstance(model.encoder, UserEncoder)
-        model.encoder.requires_grad_(True)
-        torch.manual_seed(seed)
-        stages.append(
-            pretraining.pretrain(
-                model.encoder,
-                log,
-                planned,
-                seed=seed,
-                progress=progress,
-                accelerator=accelerator,
-                checkpoint=told.checkpoint("encoder"),
-                key=f"{told.key} {seed} {planned.model_dump_json()}",
-            )
-        )
-    stages += fitting.fit(model, log, told)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # LoRA matrices are drawn before any stage seeds
+        if pretrain:
+            stages.append(_pretrain(model, log, told))
+        stages += fitting.fit(model, log, told)
     for stage in stages:
         if (kept := told.checkpoint(stage.name)) is not None:
             kept.unlink(missing_ok=True)
     return tuple(stages)
+
+
+def _pretrain(model: UserLLM, log: EventLog, told: Fitting) -> StageReport:
+    """Trains the encoder that `build` made to predict the next event."""
+    from userllm.pretraining import pretrain  # it loads Lightning, which asking does without
+
+    encoder, planned = model.encoder, model.encoder_settings
+    if planned is None or not isinstance(encoder, UserEncoder):
+        raise UserError("pretrain: only an encoder that UserLLM.build made is pretrained here")
+    encoder.requires_grad_(True)
+    return pretrain(
+        encoder,
+        log,
+        planned,
+        seed=told.seed,
+        progress=told.progress,
+        accelerator=told.accelerator,
+        checkpoint=told.checkpoint("encoder"),
+        key=f"{told.key} {told.seed} {planned.model_dump_json()}",
+    )
 
 
 def _key(model: UserLLM, log: EventLog, *facts: object) -> str:

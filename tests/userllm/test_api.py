@@ -115,11 +115,18 @@ def test_fitting_learns_and_can_go_on(llm, capsys) -> None:
     assert "tune: 100%, loss" in capsys.readouterr().err
 
 
-def test_the_same_seed_fits_alike(llm) -> None:
-    models = [tiny_user_llm(copy.deepcopy(llm)) for _ in range(2)]
-    for model in models:
-        model.fit(HISTORIES, seed=3)
-    assert models[0].rank(histories=HISTORIES) == models[1].rank(histories=HISTORIES)
+@pytest.mark.parametrize("strategy", ["full", "lora"])
+@pytest.mark.parametrize("pretrain", [True, False])
+def test_the_same_seed_fits_alike_whatever_was_drawn_before(llm, strategy, pretrain) -> None:
+    ranked = []
+    for other in (1, 2):
+        model = tiny_user_llm(copy.deepcopy(llm), strategy=strategy)
+        torch.manual_seed(other)
+        state = torch.get_rng_state()
+        model.fit(HISTORIES, seed=3, pretrain=pretrain)
+        assert torch.equal(torch.get_rng_state(), state)
+        ranked.append(model.rank(histories=HISTORIES))
+    assert ranked[0] == ranked[1]
 
 
 def test_an_encoder_of_ones_own_is_not_pretrained(llm, encoder, schema) -> None:
