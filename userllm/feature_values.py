@@ -24,6 +24,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
     return UserError(f"unknown {kind} {name!r}; {hint}valid: {shown}")
 
 
+def is_unknown(value: Any) -> bool:
+    """Whether a value says nothing: None, or NaN, as tables have it."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def inferred_feature(name: str, values: Sequence[Any], *, of_item: bool) -> Feature:
     """A feature whose values are those that occur, in their natural order.
 
@@ -53,15 +58,13 @@ def _is_several(value: Any) -> bool:
 
 
 def _as_labels(value: Any) -> list[str]:
-    if value is None:
-        return []
-    if isinstance(value, (set, frozenset)):
-        return sorted(map(str, value))
-    return [str(each) for each in value if each is not None] if _is_several(value) else [str(value)]
+    values = value if _is_several(value) else [value]
+    labels = [str(each) for each in values if not is_unknown(each)]
+    return sorted(labels) if isinstance(value, (set, frozenset)) else labels
 
 
 def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = None) -> np.ndarray:
-    """Indices `[n]`, or `[n, V]` of a multi-valued feature; 0 where a value is None.
+    """Indices `[n]`, or `[n, V]` of a multi-valued feature; 0 where a value is unknown.
 
     Args:
         feature: What its values may be: its labels, or 1 to its cardinality; or numbers.

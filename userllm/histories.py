@@ -2,12 +2,14 @@
 
 An *event* is an external item id, or a mapping with `item`, the features of the event, and where
 known `timestamp` (seconds) and `text` (what the user wrote). A *history* is a list of events,
-oldest first; *histories* are a list of them, one a user.
+oldest first; *histories* are a list of them, one a user. What is None or NaN is unknown.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,7 @@ from benchmark.schema import (
 )
 from benchmark.texts import Texts
 from benchmark.types import Catalog, HistoryBatch
-from userllm.feature_values import encode_values, inferred_feature, unknown_name
+from userllm.feature_values import encode_values, inferred_feature, is_unknown, unknown_name
 
 TITLE = "title"
 """Key of an item's text: what the language model says for it."""
@@ -57,11 +59,12 @@ def infer_schema(
             meet at these edges. An encoder reads it where its settings name it.
 
     Raises:
-        UserError: A feature of both items and events, or with a name that means something else.
+        UserError: A feature of both items and events, or with a name that means something else;
+            histories that are no lists of events.
     """
     of_item = _values_by_name((row for row in items.values() if not isinstance(row, str)), {TITLE})
     of_event = _values_by_name(
-        (event for history in histories for event in history if not isinstance(event, str)),
+        (row for history in histories for row in _rows(history)),
         {ITEM, TIMESTAMP, TEXT},
     )
     taken = (ITEM, TIMESTAMP, TEXT, TITLE, GAP)
@@ -84,7 +87,7 @@ def build_catalog(items: Mapping[Any, str | Mapping[str, Any]], schema: FeatureS
 
     Args:
         items: External id → title, or a mapping with `title` and the features of items.
-        schema: What is known of an item; a value that is absent or None is unknown.
+        schema: What is known of an item; a value that is absent is unknown.
 
     Raises:
         UserError: An item without a title, an unknown feature or value, or another number of items.
@@ -96,7 +99,7 @@ def build_catalog(items: Mapping[Any, str | Mapping[str, Any]], schema: FeatureS
     features = [f for f in schema if f.of_item]
     for name, row in rows.items():
         _check_keys(row, {TITLE, *(f.name for f in features)}, f"item {name!r}")
-        texts.append(str(row.get(TITLE) or "").strip())
+        texts.append(_text(row.get(TITLE)).strip())
         if not texts[-1]:
             raise UserError(f"item {name!r} has no {TITLE!r}: it is what the language model says")
     columns = {
@@ -128,7 +131,7 @@ def build_log(
     known = {ITEM, TIMESTAMP, TEXT, *(f.name for f in own if f.name != GAP)}
     for row in rows:
         _check_keys(row, known, "an event")
-        if row.get(ITEM) is None:
+        if is_unknown(row.get(ITEM)):
             raise UserError(f"an event has no {ITEM!r}: {dict(row)}")
     ids = None if catalog is None else catalog.items
     columns = {ITEM: encode_values(schema[ITEM], [row[ITEM] for row in rows], ids)}
@@ -142,13 +145,13 @@ def build_log(
         raise UserError(
             f"feature {lacking[0]!r} follows from the item: a catalogue with it is needed"
         )
-    texts = Texts.of(str(row.get(TEXT) or "") for row in rows)
+    texts = Texts.of(_text(row.get(TEXT)) for row in rows)
     return EventLog(
         schema=schema,
         indptr=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         columns=columns,
         item_columns=item_columns,
-        timestamps=np.array([row.get(TIMESTAMP) or 0 for row in rows], dtype=np.int64),
+        timestamps=np.array([_seconds(row) or 0 for row in rows], dtype=np.int64),
         written={TEXT: texts} if len(texts.joined) else {},
     )
 
@@ -205,14 +208,22 @@ def _rows(history: Sequence[Event]) -> list[Mapping[str, Any]]:
     return [event if isinstance(event, Mapping) else {ITEM: event} for event in history]
 
 
+def _text(value: Any) -> str:
+    return "" if is_unknown(value) else str(value)
+
+
+def _seconds(row: Mapping[str, Any]) -> Any:
+    """When an event was; None where that is unknown."""
+    time = row.get(TIMESTAMP)
+    if is_unknown(time):
+        return None
+    if isinstance(time, bool) or not isinstance(time, Real) or math.isinf(time):
+        raise UserError(f"{TIMESTAMP} {time!r}: a number of seconds is needed")
+    return time
+
+
 def _sorted(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    times = [row.get(TIMESTAMP) for row in rows]
-    for time in times:
-        if time is not None and (isinstance(time, bool) or not isinstance(time, (int, float))):
-            raise UserError(f"{TIMESTAMP} {time!r}: a number of seconds is needed")
-    if None in times:
-        return rows
-    return sorted(rows, key=lambda row: row[TIMESTAMP])
+    return rows if None in map(_seconds, rows) else sorted(rows, key=_seconds)
 
 
 def _gaps(users: list[list[Mapping[str, Any]]]) -> list[float | None]:
@@ -221,7 +232,7 @@ def _gaps(users: list[list[Mapping[str, Any]]]) -> list[float | None]:
     for rows in users:
         before = None
         for row in rows:
-            now = row.get(TIMESTAMP)
+            now = _seconds(row)
             gaps.append(None if now is None or before is None else now - before)
             before = now
     return gaps

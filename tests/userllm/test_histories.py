@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -56,6 +57,30 @@ def test_timestamps_order_events_stably(own) -> None:
     assert build_log([[*rows, "m4"]], *own).items.tolist() == [3, 1, 2, 4]
 
 
+def test_ids_may_be_numbers() -> None:
+    items, histories = {7: "Heat", 8: "Alien"}, [[8, 7], [{"item": 7, "rating": 5}]]
+    schema = infer_schema(items, histories)
+    assert schema.names == ("item", "rating")
+    log = build_log(histories, schema, build_catalog(items, schema))
+    assert log.items.tolist() == [2, 1, 1]
+
+
+def test_rows_of_a_table_are_read_as_others() -> None:
+    nan = float("nan")
+    items = {"a": {"title": "Heat", "year": nan}, "b": {"title": "Alien", "year": 1979}}
+    rows = [
+        {"item": "a", "timestamp": np.int64(9), "rating": nan, "text": nan},
+        {"item": "b", "timestamp": np.float64(2), "rating": 5, "text": "dark"},
+    ]
+    schema = infer_schema(items, [rows])
+    assert [schema[name].labels for name in ("year", "rating")] == [("1979",), ("5",)]
+    log = build_log([rows, [{"item": "a", "timestamp": nan}]], schema, build_catalog(items, schema))
+    assert log.items.tolist() == [2, 1, 1]
+    assert log.timestamps.tolist() == [2, 9, 0]
+    assert log.columns["rating"].tolist() == [1, 0, 0]
+    assert list(log.written["text"]) == ["dark", "", ""]
+
+
 def test_a_number_falls_into_its_bucket() -> None:
     price = Feature("price", FeatureKind.NUMBER, 3, edges=(1.0, 10.0))
     schema = FeatureSchema((Feature("item", FeatureKind.ID, 2), price))
@@ -75,6 +100,8 @@ def test_a_number_falls_into_its_bucket() -> None:
         ([[{"item": "m1", "rating": 6}]], "unknown value of 'rating' '6'.*valid: 4, 5, 10"),
         ([[{"rating": 5}]], "no 'item'"),
         ([[{"item": "m1", "timestamp": "today"}]], "number of seconds"),
+        ([[{"item": "m1", "timestamp": float("inf")}]], "number of seconds"),
+        ([[{"item": float("nan")}]], "no 'item'"),
         (["m1", "m2"], r"\[\[...\], ...\]"),
         ([{"item": "m1"}], r"\[\[...\], ...\]"),
         ([[["m1"]]], "'item' has one value"),
@@ -89,6 +116,7 @@ def test_what_cannot_be_read_is_named(own, histories, message) -> None:
     ("items", "message"),
     [
         ({"a": {"genres": ["x"]}}, "'a' has no 'title'"),
+        ({"a": {"title": float("nan")}}, "'a' has no 'title'"),
         ({"a": {"title": "A", "item": 1}}, "'item'"),
     ],
 )
