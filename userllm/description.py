@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, IdMap
-from benchmark.types import Catalog
+from benchmark.types import TEXT_SOURCES, TITLES, Catalog
 from userllm.config import TransformerSettings, UserEncoderSettings, UserLLMSettings
 from userllm.event_encoder import EventEncoder
 from userllm.user_encoder import UserEncoder
@@ -117,13 +117,7 @@ def write(folder: Path, model: UserLLM, llm_weights: bool, digest: str, lora: bo
             "training": None if training is None else training.model_dump(mode="json"),
             **_text_width(encoder),
         },
-        "catalog": None
-        if catalog is None
-        else {
-            "items": list(catalog.items.external_ids),
-            "texts": list(catalog.texts[1:]),
-            "columns": {name: column.tolist() for name, column in catalog.columns.items()},
-        },
+        "catalog": None if catalog is None else _catalog_rows(catalog),
         "llm": asdict(facts),
         "lora": lora,
     }
@@ -224,9 +218,24 @@ def _content(folder: Path) -> dict[str, Any]:
     return content
 
 
+def _catalog_rows(catalog: Catalog) -> dict[str, Any]:
+    """A catalogue as JSON has it; titles are what texts are unless it says otherwise."""
+    source = catalog.text_source
+    return {
+        "items": list(catalog.items.external_ids),
+        "texts": list(catalog.texts[1:]),
+        "columns": {name: column.tolist() for name, column in catalog.columns.items()},
+        **({} if source == TITLES else {"text_source": source}),
+    }
+
+
 def _catalog(rows: dict[str, Any]) -> Catalog:
+    """The reverse of `_catalog_rows`."""
     columns = {name: np.array(column, dtype=np.int64) for name, column in rows["columns"].items()}
-    return Catalog(IdMap(rows["items"]), ("", *rows["texts"]), columns)
+    source = rows.get("text_source", TITLES)
+    if source not in TEXT_SOURCES:
+        raise ValueError(f"text_source={source!r}")
+    return Catalog(IdMap(rows["items"]), ("", *rows["texts"]), columns, source)
 
 
 @contextmanager

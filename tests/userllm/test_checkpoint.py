@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureSchema
-from benchmark.types import HistoryBatch
+from benchmark.types import IDS, SUMMARIES, TITLES, HistoryBatch
 from tests.tiny_model import make_histories
 from tests.userllm.own_rows import HISTORIES, tiny_settings, tiny_user_llm
 from userllm import checkpoint
@@ -67,6 +68,18 @@ def test_a_saved_model_answers_bit_for_bit_alike(llm, tmp_path, kind) -> None:
     written = {path.name for path in (tmp_path / "saved").rglob("*") if path.is_file()}
     assert {path.rsplit(".", 1)[-1] for path in written} <= {"json", "safetensors", "jinja"}
     assert os.listdir(tmp_path) == ["saved"]  # nothing is left beside it
+
+
+@pytest.mark.parametrize("source", [TITLES, SUMMARIES, IDS])
+def test_what_the_texts_of_items_are_is_kept(llm, tmp_path, source) -> None:
+    model = tiny_user_llm(llm)
+    model.catalog = replace(model.catalog, text_source=source)
+    model.save_pretrained(tmp_path / "saved")
+    again = UserLLM.from_pretrained(tmp_path / "saved")
+    assert again.catalog.text_source == source
+    assert again.catalog.named.tolist() == model.catalog.named.tolist()
+    stages = [stage.name for stage in again.fit(HISTORIES, pretrain=False)]
+    assert ("align" in stages) == (source != IDS)  # an id is nothing to learn to say
 
 
 def test_tied_weights_stay_tied(llm, tmp_path) -> None:
