@@ -28,7 +28,7 @@ def check_llm(cells: Sequence[Cell], world: World, config: RunConfig) -> None:
         UserError: It is to be read and cannot be.
     """
     if world.llm is not None and any(_is_to_read(cell, config) for cell in cells):
-        cast("Callable[[str], None]", load("userllm.llm:check_language_model"))(world.llm)
+        cast("Callable[[str], None]", load("userllm.llm_loading:check_language_model"))(world.llm)
 
 
 def _is_to_read(cell: Cell, config: RunConfig) -> bool:

@@ -38,7 +38,7 @@ from tests.judged import keep
 from tests.userllm.families.checkpoints import save_checkpoint
 from tests.userllm.own_rows import tiny_user_llm
 from userllm import checkpoint
-from userllm.llm import load_language_model
+from userllm.llm_loading import load_language_model
 from userllm.resume import CheckpointFile
 
 
@@ -155,7 +155,7 @@ def test_weights_of_a_language_model(
 ) -> None:
     folder = Path(shutil.copytree(intact, tmp_path / "model"))
     spoil(folder, pickles)
-    with pytest.raises(UserError, match="--llm") as caught:
+    with pytest.raises(UserError, match="language model") as caught:
         load_language_model(str(folder))
     assert "\n" not in str(caught.value)
     assert not pickles.ran

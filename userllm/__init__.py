@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from userllm.config import UserEncoderSettings, UserLLMSettings
     from userllm.event_encoder import EventEncoder
     from userllm.histories import build_catalog, build_log, infer_schema
-    from userllm.llm import LanguageModel, load_language_model
+    from userllm.llm import LanguageModel
+    from userllm.llm_loading import load_language_model
     from userllm.model import UserLLM
     from userllm.progress import Printed
     from userllm.user_encoder import UserEncoder
@@ -62,7 +63,8 @@ _PLACES = {
     "userllm.config": ("UserEncoderSettings", "UserLLMSettings"),
     "userllm.event_encoder": ("EventEncoder",),
     "userllm.histories": ("build_catalog", "build_log", "infer_schema"),
-    "userllm.llm": ("LanguageModel", "load_language_model"),
+    "userllm.llm": ("LanguageModel",),
+    "userllm.llm_loading": ("load_language_model",),
     "userllm.model": ("UserLLM",),
     "userllm.progress": ("Printed",),
     "userllm.user_encoder": ("UserEncoder",),

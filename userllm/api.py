@@ -31,7 +31,8 @@ from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.corpus import shuffled_titles
 from userllm.event_encoder import EventEncoder
 from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
-from userllm.llm import LanguageModel, load_language_model
+from userllm.llm import LanguageModel
+from userllm.llm_loading import wrap_language_model
 from userllm.progress import Silent
 from userllm.user_encoder import UserEncoder
 
@@ -114,27 +115,6 @@ def _item_text(
     from userllm.item_text import embed_items  # it imports checkpoint, which needs this file
 
     return embed_items(llm, catalog, schema, planned)
-
-
-def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
-    """A language model from a Hugging Face model and tokenizer, or by name or path.
-
-    Raises:
-        UserError: It is no causal language model, or its tokenizer is missing.
-    """
-    if isinstance(model, LanguageModel):
-        return model
-    if isinstance(model, (str, Path)):
-        llm = load_language_model(str(model))
-        return llm if tokenizer is None else LanguageModel(llm.model, tokenizer, llm.identity)
-    kind = type(model).__name__
-    if not callable(getattr(model, "can_generate", None)) or not model.can_generate():
-        raise UserError(f"{kind} is not a causal language model of Hugging Face")
-    if model.config.is_encoder_decoder:
-        raise UserError(f"{kind} has an encoder of its own; a causal language model is needed")
-    if tokenizer is None:
-        raise UserError(f"the tokenizer of {kind} is needed")
-    return LanguageModel(model, tokenizer, model.config._name_or_path or kind)
 
 
 def fit(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,8 @@ from userllm import description
 from userllm.description import Description, LanguageModelFacts
 from userllm.event_encoder import EventEncoder
 from userllm.llm import LanguageModel
-from userllm.trainable import with_lora
+from userllm.llm_loading import quiet, wrap_language_model
+from userllm.trainable import LORA, has_lora, with_lora
 from userllm.user_encoder import UserEncoder
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 LLM = "llm"
 
-_LORA, _BASE = ".lora_", ".base_layer."
+_BASE = ".base_layer."
+"""Part of the name of every weight that peft puts matrices beside."""
 
 
 def save(model: UserLLM, folder: str | Path, *, llm_weights: bool = True) -> None:
@@ -123,14 +124,14 @@ def _is_free(place: Path) -> bool:
 def _write(model: UserLLM, folder: Path, llm_weights: bool) -> None:
     folder.mkdir()
     base = _base_state(model.llm.model)
-    with _quiet():
+    with quiet():
         model.llm.tokenizer.save_pretrained(folder / LLM)
         if llm_weights:
             # A copy: writing takes tensors out of it.
             model.llm.model.save_pretrained(folder / LLM, state_dict=dict(base))
     save_file(_own_state(model), folder / WEIGHTS)
-    has_lora = any(_LORA in name for name in model.llm.model.state_dict())
-    description.write(folder, model, llm_weights, weights_digest(base), has_lora)
+    lora = has_lora(model.llm.model)
+    description.write(folder, model, llm_weights, weights_digest(base), lora)
 
 
 def _own_state(model: UserLLM) -> dict[str, Tensor]:
@@ -139,14 +140,14 @@ def _own_state(model: UserLLM) -> dict[str, Tensor]:
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
-        if not name.startswith("llm.") or _LORA in name
+        if not name.startswith("llm.") or LORA in name
     }
 
 
 def _base_state(model: Any) -> dict[str, Tensor]:
     """The language model's own weights by their own names, LoRA left out."""
     state = model.state_dict().items()
-    return {name.replace(_BASE, "."): value for name, value in state if _LORA not in name}
+    return {name.replace(_BASE, "."): value for name, value in state if LORA not in name}
 
 
 def weights_digest(state: Mapping[str, Tensor]) -> str:
@@ -161,8 +162,6 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _language_model(place: Path, told: Description, given: Any) -> LanguageModel:
-    from userllm.api import wrap_language_model  # imported by the model, as this file is
-
     tokenizer = _tokenizer(place / LLM)
     facts = told.llm
     if facts.weights:
@@ -172,7 +171,7 @@ def _language_model(place: Path, told: Description, given: Any) -> LanguageModel
     if given is None:
         raise UserError(f"{place} is without its language model: give llm={facts.identity!r}")
     llm = wrap_language_model(given, tokenizer)
-    if any(_LORA in name for name, _ in llm.model.named_parameters()):
+    if has_lora(llm.model):
         raise UserError("llm already carries LoRA matrices: give it as it was first loaded")
     for weight in llm.model.parameters():  # `to` would also round what a model keeps in 32 bits
         weight.data = weight.data.to(getattr(torch, facts.dtype))
@@ -193,7 +192,7 @@ def _tokenizer(folder: Path) -> Any:
 def _model(folder: Path, facts: LanguageModelFacts) -> Any:
     from transformers import AutoModelForCausalLM
 
-    with _readable(folder), _quiet():
+    with _readable(folder), quiet():
         return AutoModelForCausalLM.from_pretrained(
             folder,
             dtype="auto",
@@ -223,7 +222,7 @@ def _encoder(place: Path, told: Description, given: EventEncoder | None) -> Even
 
 def _fill(model: UserLLM, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Puts tensors in their places; every place must get one, of its shape."""
-    places = {n: v for n, v in model.state_dict().items() if not n.startswith("llm.") or _LORA in n}
+    places = {n: v for n, v in model.state_dict().items() if not n.startswith("llm.") or LORA in n}
     for what, names in (
         ("lacks", places.keys() - tensors.keys()),
         ("has too much:", tensors.keys() - places.keys()),
@@ -250,10 +249,3 @@ def _readable(path: Path) -> Iterator[None]:
     except Exception as error:  # Libraries raise dozens of kinds; each means "not to be read".
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is missing or damaged ({reason})") from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps Hugging Face's progress bars away."""
-    with contextlib.redirect_stderr(io.StringIO()):
-        yield

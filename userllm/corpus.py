@@ -15,7 +15,8 @@ from benchmark.schema import FeatureKind
 from benchmark.types import Catalog, Progress, StageReport
 from userllm.config import LanguageModelSettings
 from userllm.embedded import embedded_language_model
-from userllm.llm import LanguageModel, load_language_model
+from userllm.llm import LanguageModel
+from userllm.llm_loading import load_language_model
 
 SEPARATOR = " | "
 

@@ -17,7 +17,8 @@ from benchmark.types import Progress, StageReport
 from userllm.cache import cached_stage, stage_key
 from userllm.config import QUERY, LanguageModelSettings
 from userllm.examples import endless_rows
-from userllm.llm import LanguageModel, load_language_model
+from userllm.llm import LanguageModel
+from userllm.llm_loading import load_language_model
 from userllm.nn.loss import full_precision
 from userllm.training import Stage, device_facts, run_stage
 

@@ -54,7 +54,8 @@ from userllm.fitting import Fitting, fit
 from userllm.item_text import item_vectors
 from userllm.label_goal import label_trie
 from userllm.label_head import LabelHead, LabelModel, fit_label_head, label_goal
-from userllm.llm import LanguageModel, outline_language_model
+from userllm.llm import LanguageModel
+from userllm.llm_loading import outline_language_model
 from userllm.model import UserLLM
 from userllm.muting import muted
 from userllm.perplexity import with_and_without_user

@@ -11,7 +11,7 @@ from torch import nn
 from userllm.llm import LanguageModel
 from userllm.nn.loss import full_precision
 
-_LORA = ".lora_"
+LORA = ".lora_"
 """Part of the name of every matrix that peft adds."""
 
 STRATEGIES = {
@@ -48,9 +48,9 @@ def with_lora(model: Any, rank: int) -> Any:
     The model object keeps its class: the matrices are injected into its linear maps. Embeddings
     and head have none and stay frozen. A model that has matrices keeps them, to be trained further.
     """
-    if any(_LORA in name for name, _ in model.named_parameters()):
+    if has_lora(model):
         for name, weight in model.named_parameters():
-            weight.requires_grad_(_LORA in name)
+            weight.requires_grad_(LORA in name)
         return model
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -66,9 +66,14 @@ def with_lora(model: Any, rank: int) -> Any:
         model = inject_adapter_in_model(config, model)
     # Beside weights of 16 bits too, they train in 32, or small steps would be lost.
     for name, weight in model.named_parameters():
-        if _LORA in name:
+        if LORA in name:
             weight.data = full_precision(weight.data)
     return model
+
+
+def has_lora(model: nn.Module) -> bool:
+    """Whether a causal model has LoRA matrices."""
+    return any(LORA in name for name, _ in model.named_parameters())
 
 
 def trained_parameters(module: nn.Module) -> int:

@@ -75,7 +75,7 @@ def untrained_llm(train: TrainingData, settings: Mapping[str, Any]) -> Any:
     texts: Any = load("userllm.corpus:corpus")
     train_tokenizer: Any = load("userllm.embedded:train_tokenizer")
     new_model: Any = load("userllm.embedded:new_model")
-    open_model: Any = load("userllm.llm:load_language_model")
+    open_model: Any = load("userllm.llm_loading:load_language_model")
     tokenizer = train_tokenizer(texts(train.catalog, train.events), size.vocabulary)
     with tempfile.TemporaryDirectory(prefix="userllm-bench-perf-") as folder:
         new_model(tokenizer, size, SEED).save_pretrained(folder)

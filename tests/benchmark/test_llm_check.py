@@ -11,7 +11,7 @@ from benchmark.cli import main
 from benchmark.errors import UserError
 from tests.fakes import make_tables
 
-MISSING = "--llm no/such: the configuration cannot be loaded (it is not there)"
+MISSING = "language model no/such: the configuration cannot be loaded (it is not there)"
 Start = Callable[..., tuple[int, str]]
 
 
@@ -45,7 +45,7 @@ def start(
 def test_nothing_runs_where_it_cannot_be_had(
     command: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("userllm.llm.check_language_model", nowhere)
+    monkeypatch.setattr("userllm.llm_loading.check_language_model", nowhere)
     code, err = start(command, "--llm", "no/such")
     assert code == 2
     assert err == f"error: {MISSING}\n"
@@ -55,10 +55,10 @@ def test_nothing_runs_where_it_cannot_be_had(
 def test_a_finished_run_is_shown_without_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     command, options = "run --task next_item --methods alpha", ("--llm", "some/model")
     asked: list[str] = []
-    monkeypatch.setattr("userllm.llm.check_language_model", asked.append)
+    monkeypatch.setattr("userllm.llm_loading.check_language_model", asked.append)
     assert start(command, *options)[0] == 0
     assert asked == ["some/model"]
-    monkeypatch.setattr("userllm.llm.check_language_model", nowhere)
+    monkeypatch.setattr("userllm.llm_loading.check_language_model", nowhere)
     assert start(command, *options)[0] == 0
     assert start(command, *options, "--dry-run", "--force")[0] == 0  # it downloads nothing
     assert start(command, *options, "--force")[0] == 2

@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.protocols import Checked, FitContext
 from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
 from userllm.config import UserLLMSettings
-from userllm.llm import outline_language_model
+from userllm.llm_loading import outline_language_model
 from userllm.method import UserLLMMethod
 
 
