@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from benchmark.goals import Decoding
 from userllm.decoding import POSITIONS_AT_ONCE
 from userllm.llm import LanguageModel
+from userllm.modes import by_options_alone, evaluating
 
 
 def write(llm: LanguageModel, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[str]:
@@ -45,7 +45,7 @@ def _continued(llm: LanguageModel, rows: Sequence[Sequence[int]], decoding: Deco
             "top_p": decoding.top_p,
             "top_k": 0,
         }
-    with _plain(llm):
+    with by_options_alone(llm), evaluating(llm.model):
         written = llm.model.generate(
             input_ids=tokens.to(llm.device),
             attention_mask=mask.to(llm.device),
@@ -58,18 +58,3 @@ def _continued(llm: LanguageModel, rows: Sequence[Sequence[int]], decoding: Deco
         llm.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for row in written[:, width:].tolist()
     ]
-
-
-@contextmanager
-def _plain(llm: LanguageModel) -> Iterator[None]:
-    """While this is open, the model evaluates, and its checkpoint has no say in how it writes."""
-    from transformers import GenerationConfig
-
-    own, training = llm.model.generation_config, llm.model.training
-    llm.model.generation_config = GenerationConfig()
-    llm.model.eval()
-    try:
-        yield
-    finally:
-        llm.model.generation_config = own
-        llm.model.train(training)

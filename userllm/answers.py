@@ -13,6 +13,7 @@ from userllm.decoding import catalogue_log_probs, chunks
 from userllm.generation import generate
 from userllm.label_goal import label_trie
 from userllm.model import UserLLM
+from userllm.modes import by_options_alone
 from userllm.trie import TitleTrie
 
 
@@ -110,11 +111,10 @@ def write(
     options = {
         "max_new_tokens": decoding.longest,
         "do_sample": decoding.sample,
-        "num_beams": 1,
-        "repetition_penalty": 1.0,
         "eos_token_id": model.llm.end_token,
     }
     if decoding.sample:
         options |= {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
-    texts = generate(model, context, prompts, seed=decoding.seed, **options)
+    with by_options_alone(model.llm):
+        texts = generate(model, context, prompts, seed=decoding.seed, **options)
     return [text.strip() for text in texts]

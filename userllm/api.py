@@ -7,14 +7,13 @@ Wherever histories are taken they are a `HistoryBatch`, or a list of lists of ev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.errors import UserError
 from benchmark.events import EventLog
@@ -33,6 +32,7 @@ from userllm.event_encoder import EventEncoder
 from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
 from userllm.llm import LanguageModel
 from userllm.llm_loading import wrap_language_model
+from userllm.modes import evaluating
 from userllm.progress import Silent
 from userllm.user_encoder import UserEncoder
 
@@ -216,7 +216,7 @@ def _key(model: UserLLM, log: EventLog, *facts: object) -> str:
 
 def embed(model: UserLLM, histories: Histories) -> Tensor:
     """The encoder's state after each history, `[B, D]`; zero for an empty one."""
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         return model.encoder.embed(_read(model, histories)[1])
 
 
@@ -246,7 +246,7 @@ def rank(
         raise UserError(f"k={k}: at least one item is to be ranked")
     whole, batch = _read(model, histories)
     answer = []
-    with _evaluating(model):
+    with evaluating(model):
         for part in ranking.user_chunks(model, len(batch)):
             excluded = seen_items(whole.rows(part), len(catalog)) if exclude_seen else None
             some = Candidates(len(catalog), excluded)
@@ -279,7 +279,7 @@ def generate(
         raise UserError(f"{len(prompts)} prompts for {len(batch)} users; one for each is needed")
     if not prompts:
         return []
-    with _evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         context, _ = model.read_histories(batch)
         return generation.generate(model, context, prompts, **options)
 
@@ -305,14 +305,3 @@ def _check_known(encoder: EventEncoder, schema: FeatureSchema) -> None:
     for feature in encoder.schema:
         if schema[feature.name] != feature:
             raise UserError(f"feature {feature.name!r} of the encoder is not that of the schema")
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

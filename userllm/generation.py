@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from benchmark.errors import UserError
 from userllm.fusion import UserContext
 from userllm.llm import LanguageModel
+from userllm.modes import by_options_alone, evaluating
 
 if TYPE_CHECKING:
     from userllm.model import UserLLM
@@ -118,7 +119,7 @@ def likeliest_texts(
         "eos_token_id": model.llm.end_token,
         "output_scores": True,
     }
-    with _by_likelihood_alone(model.llm):
+    with by_options_alone(model.llm):
         written, begin = _written(model, context, rows, None, options)
     tokens = written.sequences[:, begin:]
     if beams > 1:
@@ -150,7 +151,7 @@ def _written(
     if llm.model.generation_config.eos_token_id is None:
         options.setdefault("eos_token_id", llm.end_token)
     with ExitStack() as stack:
-        stack.enter_context(_evaluating(llm.model))
+        stack.enter_context(evaluating(llm.model))
         stack.enter_context(_seeded(seed, batch.tokens.device))
         if model.fusion is not None:
             stack.enter_context(model.fusion.attend(llm, context))
@@ -232,29 +233,6 @@ def _prefixed(llm: LanguageModel, vectors: Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _by_likelihood_alone(llm: LanguageModel) -> Iterator[None]:
-    """While this is open, what the checkpoint says of sampling and penalties does not count."""
-    from transformers import GenerationConfig
-
-    own = llm.model.generation_config
-    llm.model.generation_config = GenerationConfig()
-    try:
-        yield
-    finally:
-        llm.model.generation_config = own
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    training = module.training
-    module.eval()
-    try:
-        yield
-    finally:
-        module.train(training)
 
 
 @contextmanager

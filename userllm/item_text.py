@@ -21,6 +21,7 @@ from userllm.checkpoint import weights_digest
 from userllm.config import UserEncoderSettings
 from userllm.corpus import item_lines, language_model
 from userllm.llm import LanguageModel
+from userllm.modes import evaluating
 from userllm.training import training_device
 from userllm.user_encoder import features_read
 
@@ -149,27 +150,33 @@ def embed_lines(llm: LanguageModel, lines: Sequence[str], components: int) -> Te
     # Of like length together; where nothing is said there is nothing to read.
     order = [n for n in sorted(range(len(texts)), key=lambda n: len(texts[n])) if lines[n]]
     means = []
-    training = llm.training
-    llm.eval()
-    for start in range(0, len(order), _BATCH):
-        rows = [texts[n] for n in order[start : start + _BATCH]]
-        tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(llm.device)
-        said = tokens >= 0
-        words = llm.embed_tokens(tokens.clamp(min=0))
-        states = llm.hidden_states(words, said)
-        said = (
-            said.unsqueeze(2)
-            & (torch.arange(tokens.shape[1], device=llm.device) >= begins)[:, None]
-        )
-        means.append(
-            [((part * said).sum(1) / said.sum(1)).double().cpu() for part in (states, words)]
-        )
-    llm.train(training)
+    with evaluating(llm):
+        for start in range(0, len(order), _BATCH):
+            means.append(_means(llm, [texts[n] for n in order[start : start + _BATCH]], begins))
     halves = [_comparable(torch.cat(half)) for half in zip(*means, strict=True)]
     found = _principal(torch.cat(halves, dim=1), components).float()
     vectors = torch.zeros(len(lines) + 1, found.shape[1])
     vectors[torch.tensor(order) + 1] = found
     return vectors
+
+
+def _means(llm: LanguageModel, rows: Sequence[Tensor], begins: int) -> tuple[Tensor, Tensor]:
+    """Mean state and mean input embedding of each row of tokens, `[B, E]` each, on the processor.
+
+    Args:
+        llm: Reads.
+        rows: `B` rows.
+        begins: Tokens at the beginning of each row that are read and not counted.
+    """
+    tokens = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1).to(llm.device)
+    real = tokens >= 0
+    words = llm.embed_tokens(tokens.clamp(min=0))
+    states = llm.hidden_states(words, real)
+    counted = (real & (torch.arange(tokens.shape[1], device=llm.device) >= begins)).unsqueeze(2)
+    of_states, of_words = (
+        ((part * counted).sum(1) / counted.sum(1)).double().cpu() for part in (states, words)
+    )
+    return of_states, of_words
 
 
 def _comparable(vectors: Tensor) -> Tensor:

@@ -97,9 +97,6 @@ def _line_nll(model: UserLLM, tokens: Tensor, histories: HistoryBatch | None) ->
             vectors = torch.cat([context.vectors.to(vectors.dtype), vectors], dim=1)
             mask = torch.cat([context.mask[:, 0], mask], dim=1)
             states = llm.hidden_states(vectors, mask)[:, -read.shape[1] :]
-    head = llm.model.get_output_embeddings().weight
-    logits = llm.token_logits(
-        states.flatten(0, 1), torch.arange(len(head), device=tokens.device)
-    ).float()
+    logits = llm.logits(states.flatten(0, 1))
     loss = F.cross_entropy(logits, said.flatten(), ignore_index=-1, reduction="none")
     return loss.view_as(said).sum(dim=1)

@@ -23,13 +23,12 @@ from userllm.cache import versions
 from userllm.config import OptimizerSettings
 from userllm.dividing import Divider, parts_of
 from userllm.engines import make_trainer
+from userllm.modes import train_mode
 from userllm.module import TrainingModule
 from userllm.rehearsal import open_rehearsal
 from userllm.resume import FORMAT, CheckpointFile, moving_weights
 from userllm.sharding import is_sharded
-from userllm.watch import Watch, train_mode
-
-__all__ = ["Stage", "device_facts", "run_stage", "train_mode", "training_device"]
+from userllm.watch import Watch
 
 _Precision = Literal["32-true", "bf16-mixed"]
 

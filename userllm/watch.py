@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from benchmark import ranks
 from benchmark.types import CurvePoint, Progress
+from userllm.modes import train_mode
 from userllm.module import TrainingModule
 from userllm.resume import (
     CheckpointFile,
@@ -191,17 +192,3 @@ class Watch(L.Callback):
             set_random_states(self._to_set)
         if self._sharded is not None:
             self._sharded.undo()
-
-
-def train_mode(module: nn.Module) -> None:
-    """Puts a module into training mode, and its frozen parts into evaluation mode.
-
-    Lightning leaves the modes as it finds them, and a part that does not learn needs no dropout.
-    """
-    weights = list(module.parameters())
-    if weights and not any(weight.requires_grad for weight in weights):
-        module.eval()
-        return
-    module.training = True
-    for child in module.children():
-        train_mode(child)

@@ -108,6 +108,16 @@ def test_writing_takes_the_likeliest_tokens_and_no_more_than_allowed(
     assert not any(text.startswith(prompt) for text, prompt in zip(texts, PROMPTS, strict=True))
 
 
+def test_what_a_checkpoint_says_of_writing_does_not_count(
+    encoder: UserEncoder, llm: LanguageModel
+) -> None:
+    model, histories = make_model(encoder, llm, KINDS[0]), make_histories([5, 1, 3])
+    texts = write(model, histories, PROMPTS, Decoding(longest=5))
+    said = llm.encode("".join(texts))
+    llm.model.generation_config.update(suppress_tokens=said, repetition_penalty=9.0, num_beams=2)
+    assert write(model, histories, PROMPTS, Decoding(longest=5)) == texts
+
+
 def test_drawing_follows_the_seed(encoder: UserEncoder, llm: LanguageModel) -> None:
     model, histories = make_model(encoder, llm, KINDS[0]), make_histories([5, 1, 3])
 

@@ -31,7 +31,6 @@ from userllm.training import (
     device_facts,
     precision,
     run_stage,
-    train_mode,
     training_device,
 )
 from userllm.trie import TitleTrie
@@ -229,14 +228,6 @@ def test_looking_does_not_change_what_is_learnt() -> None:
     run_stage(last, stage(validate=lambda: next(values), looks=5, steps=5), Quiet())
     assert torch.equal(weights[0], weights[1])
     assert torch.equal(weights[0], last.learning[0].weight)
-
-
-def test_frozen_parts_stay_in_evaluation_mode() -> None:
-    noisy = Noisy().eval()
-    train_mode(noisy)
-    assert noisy.training
-    assert noisy.learning[1].training
-    assert not noisy.frozen[1].training
 
 
 def test_accumulated_batches_are_one_step_of_their_mean() -> None:
