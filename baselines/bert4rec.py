@@ -18,7 +18,7 @@ from baselines.window_stage import windows_of
 from benchmark.events import EventLog
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING
-from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.types import HistoryBatch, StageReport
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.loss import catalogue_cross_entropy
 
@@ -143,7 +143,7 @@ class Bert4RecModel(EventEncoder):
         return torch.where(only[:, None], last, chosen)
 
     def log_probs(self, histories: HistoryBatch) -> Tensor:
-        """Log-probabilities `[B, N + 1]` of the item behind a mask put after the history."""
+        """See `EventEncoder`: by the state of the mask alone."""
         items, last = self._ask(histories)
         return self.item_log_probs(self(items, last))
 
@@ -232,10 +232,3 @@ class Bert4Rec(EncoderBaseline[Bert4RecModel]):
             supervised=settings.masked,
         )
         return train_once("bert4rec", self.model, self, material, data, settings, context)
-
-    @torch.no_grad()
-    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
-        """Ranks the catalogue for every history."""
-        assert self.model is not None, "fit first"
-        histories = histories.to(self.model.item_table.device)
-        return rank_scores(self.model.log_probs(histories).cpu(), candidates, k, log_probs=True)

@@ -17,7 +17,7 @@ from baselines.window_stage import windows_of
 from benchmark.errors import unknown
 from benchmark.protocols import USER_ENCODER, BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
-from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.types import HistoryBatch, StageReport
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer, FeedForward
 from userllm.nn.feature_embedding import FeatureEmbedding
@@ -224,11 +224,3 @@ class DualEncoder(EncoderBaseline[DualEncoderModel]):
         fit = self.settings.fit
         material = windows_of(data.events, fit.history + 1, fit.batch_size, context.seed)
         return train_once("dual_encoder", self.model, self, material, data, self.settings, context)
-
-    @torch.no_grad()
-    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
-        """Ranks the catalogue for every history."""
-        assert self.model is not None, "fit first"
-        encoded = self.model.encode(histories.to(self.model.log_frequency.device))
-        scores = self.model.item_log_probs(encoded.at_latest())
-        return rank_scores(scores.cpu(), candidates, k, log_probs=True)

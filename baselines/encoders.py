@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -21,7 +22,7 @@ from benchmark.protocols import (
     FitContext,
     TrainingData,
 )
-from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport
+from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.cache import cached_stage, stage_key
 from userllm.event_encoder import EventEncoder
 from userllm.label_head import LabelModel, fit_label_head, label_goal
@@ -59,10 +60,6 @@ class EncoderBaseline(ABC, Generic[Model]):
     def train(self, data: TrainingData, context: FitContext) -> StageReport:
         """Trains the fresh model to predict next items, or takes its weights from the cache."""
 
-    @abstractmethod
-    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
-        """See `benchmark.protocols.CandidateRanker`."""
-
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
         goal = label_goal(context.goals)
@@ -87,6 +84,13 @@ class EncoderBaseline(ABC, Generic[Model]):
         self.labels = fitted.model
         size, trained = all_parameters(fitted.model), trained_parameters(fitted.model)
         return FitReport((stage, *fitted.stages), size, trained, (fitted.note,))
+
+    @torch.no_grad()
+    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
+        """See `benchmark.protocols.CandidateRanker`; by the model's own distribution."""
+        assert self.model is not None, "fit first"
+        histories = histories.to(next(self.model.parameters()).device)
+        return rank_scores(self.model.log_probs(histories).cpu(), candidates, k, log_probs=True)
 
     def rank_labels(self, histories: HistoryBatch, goal: LabelGoal) -> Tensor:
         """See `benchmark.protocols.LabelRanker`."""

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from baselines.config import SasRecSettings
 from baselines.encoders import EncoderBaseline, train_once
-from baselines.window_stage import latest, windows_of
+from baselines.window_stage import windows_of
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING, Feature, FeatureKind, FeatureSchema
-from benchmark.types import Candidates, HistoryBatch, Ranking, StageReport, rank_scores
+from benchmark.types import HistoryBatch, StageReport
 from userllm.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer
 from userllm.nn.loss import catalogue_cross_entropy
@@ -66,10 +66,6 @@ class SasRecModel(EventEncoder):
         """See `userllm.dividing.Divisible`."""
         return int(batch.mask[:, 1:].sum())
 
-    def log_probs(self, histories: HistoryBatch) -> Tensor:
-        """Log-probabilities `[B, N + 1]` of the next item."""
-        return self.item_log_probs(latest(self(histories.features[ITEM]), histories))
-
 
 class SasRec(EncoderBaseline[SasRecModel]):
     """The method: trained on windows, ranks by the state of the latest event.
@@ -91,10 +87,3 @@ class SasRec(EncoderBaseline[SasRecModel]):
         fit = self.settings.fit
         material = windows_of(data.events, fit.history + 1, fit.batch_size, context.seed)
         return train_once("sasrec", self.model, self, material, data, self.settings, context)
-
-    @torch.no_grad()
-    def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
-        """Ranks the catalogue for every history."""
-        assert self.model is not None, "fit first"
-        histories = histories.to(self.model.items.weight.device)
-        return rank_scores(self.model.log_probs(histories).cpu(), candidates, k, log_probs=True)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmark.events import EventLog
 from benchmark.protocols import CandidateRanker, FitContext
-from benchmark.types import FitReport, HistoryBatch
+from benchmark.types import FitReport
 from userllm.config import FitSettings, OptimizerSettings
+from userllm.trainable import all_parameters, trained_parameters
 from userllm.training import Stage, run_stage
 from userllm.windows import endless_windows, targets_per_window
 
@@ -89,15 +89,4 @@ def fit_in_one_stage(
         ),
         context.progress,
     )
-    sizes = [(p.numel(), p.requires_grad) for p in learner.parameters()]
-    return FitReport(
-        stages=(stage,),
-        parameters=sum(size for size, _ in sizes),
-        trained_parameters=sum(size for size, trained in sizes if trained),
-    )
-
-
-def latest(states: Tensor, histories: HistoryBatch) -> Tensor:
-    """The state `[B, D]` of each user's latest event, of states `[B, L, D]`."""
-    last = (histories.lengths - 1).clamp(min=0)
-    return states[torch.arange(len(states), device=states.device), last]
+    return FitReport((stage,), all_parameters(learner), trained_parameters(learner))

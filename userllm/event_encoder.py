@@ -73,6 +73,10 @@ class EventEncoder(nn.Module, ABC):
         encoded = self.encode(histories)
         return encoded.at_latest() * (histories.lengths > 0).unsqueeze(1)
 
+    def log_probs(self, histories: HistoryBatch) -> Tensor:
+        """Log-probabilities `[B, N + 1]` of the item after each history."""
+        return self.item_log_probs(self.encode(histories).at_latest())
+
     def item_log_probs(self, states: Tensor) -> Tensor:
         """Log-probabilities `[B, N + 1]` of the next item after states `[B, D]`."""
         return catalogue_log_probs(states, self.item_table, self.item_offset)
