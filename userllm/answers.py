@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -108,7 +109,7 @@ def write(
         decoding: How to write.
     """
     context, _ = model.read_histories(histories)
-    options = {
+    options: dict[str, Any] = {
         "max_new_tokens": decoding.longest,
         "do_sample": decoding.sample,
         "eos_token_id": model.llm.end_token,

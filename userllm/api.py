@@ -28,6 +28,7 @@ from benchmark.types import (
 )
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.corpus import shuffled_titles
+from userllm.decoding import chunks
 from userllm.event_encoder import EventEncoder
 from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
 from userllm.llm import LanguageModel
@@ -53,7 +54,8 @@ def build(
 ) -> UserLLM:
     """A new model around a causal language model.
 
-    The language model keeps the dtype of its weights; encoder, projector and fusion have 32 bits.
+    All of it is where the language model is. The language model keeps the dtype of its weights;
+    encoder, projector and fusion have 32 bits.
     Under `strategy=full` 16-bit weights are trained in 16 bits, where small steps are lost: give
     `model.float()` there. The other strategies train no weight of the language model.
 
@@ -98,6 +100,7 @@ def build(
             built = UserLLM(encoder, llm, settings, catalog)
         except ValueError as error:
             raise UserError(str(error)) from error
+    built.to(llm.device)  # the new parts were drawn on the processor
     built.schema, built.encoder_settings = schema, planned
     if catalog is not None and catalog.text_source != IDS:
         _ = built.titles  # one that cannot be said is found here
@@ -216,8 +219,12 @@ def _key(model: UserLLM, log: EventLog, *facts: object) -> str:
 
 def embed(model: UserLLM, histories: Histories) -> Tensor:
     """The encoder's state after each history, `[B, D]`; zero for an empty one."""
+    batch = _read(model, histories)[1]
     with evaluating(model), torch.no_grad():
-        return model.encoder.embed(_read(model, histories)[1])
+        if not len(batch):
+            return model.encoder.embed(batch)
+        parts = chunks(len(batch), batch.mask.shape[1])
+        return torch.cat([model.encoder.embed(batch.rows(part)) for part in parts])
 
 
 def rank(

@@ -90,7 +90,7 @@ def load(
         folder: Where it is.
         schema: The features of the histories it is to read; None = those it was made for.
         llm: The language model of a checkpoint without its weights: a name, a path or a model.
-            LoRA matrices are put into the model that is given.
+            LoRA matrices are put into the model that is given, and all else where it is.
         encoder: Gets the saved weights; needed where it is not the autoregressive encoder.
 
     Raises:
@@ -112,7 +112,7 @@ def load(
         model = UserLLM(built, language_model, told.settings, told.catalog)
     model.schema, model.encoder_settings = told.schema, told.encoder.training
     _fill(model, tensors, place / WEIGHTS)
-    return model.eval()
+    return model.to(language_model.device).eval()
 
 
 def _is_free(place: Path) -> bool:

@@ -160,7 +160,7 @@ def embed_lines(llm: LanguageModel, lines: Sequence[str], components: int) -> Te
     return vectors
 
 
-def _means(llm: LanguageModel, rows: Sequence[Tensor], begins: int) -> tuple[Tensor, Tensor]:
+def _means(llm: LanguageModel, rows: list[Tensor], begins: int) -> tuple[Tensor, Tensor]:
     """Mean state and mean input embedding of each row of tokens, `[B, E]` each, on the processor.
 
     Args:

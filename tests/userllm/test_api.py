@@ -58,6 +58,16 @@ def test_a_ranking_is_that_of_the_catalogue(llm) -> None:
         assert sum(torch.tensor(list(told.values())).exp()) == pytest.approx(1)
 
 
+def test_many_users_are_embedded_some_at_a_time(llm, monkeypatch) -> None:
+    model = tiny_user_llm(llm)
+    together, sizes, embed = model.embed(HISTORIES), [], model.encoder.embed
+    monkeypatch.setattr("userllm.decoding.exact.POSITIONS_AT_ONCE", 6)  # two of three events
+    monkeypatch.setattr(model.encoder, "embed", lambda own: (sizes.append(len(own)), embed(own))[1])
+    torch.testing.assert_close(model.embed(HISTORIES), together)
+    assert sizes == [2, 2]
+    assert model.embed([]).shape == (0, 8)
+
+
 def test_seen_items_are_left_out_even_where_the_encoder_reads_no_further(llm) -> None:
     model = tiny_user_llm(llm)
     history = ["m1", "m2", "m3", "m4", "m5"]  # one more than the encoder reads

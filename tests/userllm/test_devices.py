@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from baselines.text_prompt_config import TextPromptSettings
 from benchmark.types import Candidates, Ranking
 from tests.pretend_device import DEVICE, There, move, pretended
 from tests.tiny_model import LENGTH, TITLES, make_catalog, make_histories
+from tests.userllm.own_rows import tiny_user_llm
 from userllm import ranking
 from userllm.config import UserLLMSettings
 from userllm.corpus import item_title_tokens
@@ -87,6 +89,19 @@ def test_ranking_by_the_encoder(encoder: UserEncoder) -> None:
     with pretended():
         there = rank(EncoderRanker(move(encoder)), HISTORIES, candidates(), 5)
     check_alike(there, here)
+
+
+def test_what_is_built_or_read_is_where_the_language_model_is(
+    llm: LanguageModel, tmp_path: Path
+) -> None:
+    settings = {"strategy": "enc", "encoder_prior": True}
+    tiny_user_llm(copy.deepcopy(llm), **settings).save_pretrained(tmp_path, llm_weights=False)
+    with pretended() as device:
+        built = tiny_user_llm(move(copy.deepcopy(llm)), **settings)
+        read = UserLLM.from_pretrained(tmp_path, llm=move(copy.deepcopy(llm)).model)
+    for model in (built, read):
+        assert {own.device for own in model.state_dict().values()} == {device}
+        assert model.query.device == device
 
 
 def text_prompt(llm: LanguageModel, trie: TitleTrie, encoder: UserEncoder) -> TextPrompt:
