@@ -98,52 +98,32 @@ TASKS.add(
     ),
 )
 
-_BASELINES = {
-    "popularity": ("Popularity", "the most frequent items, the same for everybody"),
-    "sasrec": ("SasRec", "causal transformer over item ids"),
-    "bert4rec": ("Bert4Rec", "RecBole's BERT4Rec module, trained on windows"),
-    "dual_encoder": ("DualEncoder", "user tower and item tower, in-batch softmax"),
-    "text_prompt": ("TextPrompt", "the last items as text into the language model"),
-}
-_SETTINGS = {"text_prompt": "text_prompt_config"}
-"""Files of settings other than `baselines.config`."""
-_CAPABILITIES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("popularity", "sasrec", "bert4rec", "dual_encoder"), (RANKER, LABELS)),
-    "text_prompt": (RANKER, LABELS, WRITER),
-}
-"""Those of methods that do more than rank items."""
 _HISTORY = "fit.history"
-_LENGTHS = {
-    **dict.fromkeys(("sasrec", "bert4rec", "dual_encoder"), _HISTORY),
-    "text_prompt": "items",
-}
-"""Settings that say how long a history is read."""
+"""Setting that says how long a history is read, of most methods."""
 
-
-def _baseline(name: str) -> None:
-    attribute, summary = _BASELINES[name]
-    METHODS.add(
-        name,
-        MethodEntry(
-            f"baselines.{name}:{attribute}",
-            summary,
-            settings=f"baselines.{_SETTINGS.get(name, 'config')}:{attribute}Settings",
-            capabilities=_CAPABILITIES.get(name, (RANKER,)),
-            requires=("recbole",) if name == "bert4rec" else (),
-            install=INSTALL_RECBOLE,
-            in_default=True,
-            uses_llm=name == "text_prompt",
-            shares=name != "popularity",
-            in_stages=name != "popularity",
-            says_items=name == "text_prompt",
-            outline="baselines.prompt_outline:outline" if name == "text_prompt" else "",
-            length=_LENGTHS.get(name, ""),
-        ),
-    )
-
-
-_baseline("popularity")
-_baseline("sasrec")
+METHODS.add(
+    "popularity",
+    MethodEntry(
+        "baselines.popularity:Popularity",
+        "the most frequent items, the same for everybody",
+        settings="baselines.config:PopularitySettings",
+        capabilities=(RANKER, LABELS),
+        in_default=True,
+    ),
+)
+METHODS.add(
+    "sasrec",
+    MethodEntry(
+        "baselines.sasrec:SasRec",
+        "causal transformer over item ids",
+        settings="baselines.config:SasRecSettings",
+        capabilities=(RANKER, LABELS),
+        in_default=True,
+        shares=True,
+        length=_HISTORY,
+        in_stages=True,
+    ),
+)
 METHODS.add(
     "user_encoder",
     MethodEntry(
@@ -158,8 +138,34 @@ METHODS.add(
         in_stages=True,
     ),
 )
-_baseline("bert4rec")
-_baseline("dual_encoder")
+METHODS.add(
+    "bert4rec",
+    MethodEntry(
+        "baselines.bert4rec:Bert4Rec",
+        "RecBole's BERT4Rec module, trained on windows",
+        settings="baselines.config:Bert4RecSettings",
+        capabilities=(RANKER, LABELS),
+        requires=("recbole",),
+        install=INSTALL_RECBOLE,
+        in_default=True,
+        shares=True,
+        length=_HISTORY,
+        in_stages=True,
+    ),
+)
+METHODS.add(
+    "dual_encoder",
+    MethodEntry(
+        "baselines.dual_encoder:DualEncoder",
+        "user tower and item tower, in-batch softmax",
+        settings="baselines.config:DualEncoderSettings",
+        capabilities=(RANKER, LABELS),
+        in_default=True,
+        shares=True,
+        length=_HISTORY,
+        in_stages=True,
+    ),
+)
 METHODS.add(
     "genre_counter",
     MethodEntry(
@@ -170,7 +176,22 @@ METHODS.add(
         baseline_for=(LABELS,),
     ),
 )
-_baseline("text_prompt")
+METHODS.add(
+    "text_prompt",
+    MethodEntry(
+        "baselines.text_prompt:TextPrompt",
+        "the last items as text into the language model",
+        settings="baselines.text_prompt_config:TextPromptSettings",
+        capabilities=(RANKER, LABELS, WRITER),
+        in_default=True,
+        uses_llm=True,
+        shares=True,
+        says_items=True,
+        outline="baselines.prompt_outline:outline",
+        length="items",
+        in_stages=True,
+    ),
+)
 METHODS.add(
     "no_history",
     MethodEntry(
@@ -199,7 +220,7 @@ METHODS.add(
         shares=True,
         says_items=True,
         outline="baselines.prompt_outline:outline",
-        length=_LENGTHS["text_prompt"],
+        length="items",
         in_stages=True,
     ),
 )
