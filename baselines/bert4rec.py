@@ -201,9 +201,7 @@ def build_encoder(
     data: TrainingData, settings: Bert4RecSettings, context: FitContext, pretrained: bool = True
 ) -> BuiltEncoder:
     """BERT4Rec for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
-    method = Bert4Rec(settings)
-    method.model = method.new_model(data, context.seed)
-    return in_slot(method.model, method.train(data, context) if pretrained else None)
+    return in_slot(Bert4Rec(settings), data, context, pretrained)
 
 
 class Bert4Rec(EncoderBaseline[Bert4RecModel]):

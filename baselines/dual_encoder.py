@@ -184,9 +184,7 @@ def build_encoder(
     data: TrainingData, settings: DualEncoderSettings, context: FitContext, pretrained: bool = True
 ) -> BuiltEncoder:
     """The user tower for the encoder slot; see `benchmark.protocols.EncoderBuilder`."""
-    method = DualEncoder(settings)
-    method.model = method.new_model(data, context.seed)
-    return in_slot(method.model, method.train(data, context) if pretrained else None)
+    return in_slot(DualEncoder(settings), data, context, pretrained)
 
 
 class DualEncoder(EncoderBaseline[DualEncoderModel]):

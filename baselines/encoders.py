@@ -149,7 +149,10 @@ def train_once(
     return report
 
 
-def in_slot(model: EventEncoder, stage: StageReport | None) -> BuiltEncoder:
-    """The model as what stands in the encoder slot; untrained where there is no stage."""
-    stages = () if stage is None else (replace(stage, name="encoder"),)
+def in_slot(
+    method: EncoderBaseline[Model], data: TrainingData, context: FitContext, pretrained: bool
+) -> BuiltEncoder:
+    """A method's model as what stands in the encoder slot; see `EncoderBuilder`."""
+    model = method.model = method.new_model(data, context.seed)
+    stages = (replace(method.train(data, context), name="encoder"),) if pretrained else ()
     return BuiltEncoder(model.eval(), stages)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import f1_score
 
+from benchmark.metrics.significance import middle
+
 _CELLS = 4_000_000
 """Most counts that are held at a time."""
 
@@ -64,9 +66,7 @@ def macro_f1_interval(
         _of_draws(pairs, rng.multinomial(len(right), share, min(chunk, samples - done)))
         for done in range(0, samples, chunk)
     ]
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(np.concatenate(drawn), [tail, 1.0 - tail])
-    return float(low), float(high)
+    return middle(np.concatenate(drawn), confidence)
 
 
 def _of_draws(pairs: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmark.metrics.significance import middle
+
 
 def perplexity(
     nll: np.ndarray,
@@ -42,6 +44,5 @@ def perplexity(
     for done in range(0, samples, chunk):
         counts = rng.multinomial(len(nll), share, size=min(chunk, samples - done))
         ratios.append((counts @ nll) / (counts @ tokens))
-    tail = (1.0 - confidence) / 2.0
-    low, high = np.exp(np.quantile(np.concatenate(ratios), [tail, 1.0 - tail]))
-    return float(np.exp(nll.sum() / tokens.sum())), float(low), float(high)
+    low, high = middle(np.concatenate(ratios), confidence)
+    return float(np.exp(nll.sum() / tokens.sum())), float(np.exp(low)), float(np.exp(high))

@@ -41,8 +41,17 @@ def bootstrap_interval(
         / len(values)
         for done in range(0, samples, chunk)
     ]
+    return middle(np.concatenate(means), confidence)
+
+
+def middle(values: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Bounds of the middle share of some values.
+
+    >>> middle(np.arange(101.0), 0.5)
+    (25.0, 75.0)
+    """
     tail = (1.0 - confidence) / 2.0
-    low, high = np.quantile(np.concatenate(means), [tail, 1.0 - tail])
+    low, high = np.quantile(values, [tail, 1.0 - tail])
     return float(low), float(high)
 
 
