@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.differences import mean_a_user
 from benchmark.metrics.significance import bootstrap_interval
-from benchmark.results import Row, to_frame
+from benchmark.results import Row, comparison_group, to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,15 @@ def latest_rows(rows: Sequence[Row]) -> list[Row]:
         ["group", "method", "variant", "seed"], keep="last"
     )
     return [rows[position] for position in sorted(last["record"])]
+
+
+def comparable_rows(rows: Sequence[Row]) -> list[list[Row]]:
+    """Finished rows by what they were asked, of equal rows the one made last."""
+    groups: dict[str, list[Row]] = {}
+    for row in latest_rows(rows):
+        if row.record is not None:
+            groups.setdefault(comparison_group(row.record), []).append(row)
+    return list(groups.values())
 
 
 def summarise(rows: Sequence[Row]) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import polars as pl
 from benchmark.differences import NLL
 from benchmark.errors import UserError
 from benchmark.example_files import read_examples
-from benchmark.results import Row, RunRecord, asked, comparison_group, variant, variant_label
-from benchmark.summary import latest_rows
+from benchmark.results import Row, RunRecord, asked, variant, variant_label
+from benchmark.summary import comparable_rows
 
 USER = "user"
 
@@ -146,12 +146,8 @@ class Group:
 
 
 def groups_of(rows: Sequence[Row]) -> list[Group]:
-    """Finished rows by what they were asked, of equal rows the one made last."""
-    found: dict[str, list[Row]] = {}
-    for row in latest_rows(rows):
-        if row.record is not None:
-            found.setdefault(comparison_group(row.record), []).append(row)
-    return [Group(contestants_of(members)) for members in found.values()]
+    """The contestants among rows that were asked the same; see `comparable_rows`."""
+    return [Group(contestants_of(members)) for members in comparable_rows(rows)]
 
 
 def contestants_of(rows: Iterable[Row]) -> tuple[Contestant, ...]:

@@ -18,8 +18,8 @@ from benchmark.plotting.style import (
     style_of,
 )
 from benchmark.reporting.language_model import language_models
-from benchmark.results import Row, asked, comparison_group
-from benchmark.summary import latest_rows, learning_curves, summarise
+from benchmark.results import Row, asked
+from benchmark.summary import comparable_rows, learning_curves, summarise
 from benchmark.visible import file_name
 
 if TYPE_CHECKING:
@@ -42,13 +42,9 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    groups: dict[str, list[Row]] = {}
-    for row in latest_rows(rows):
-        if row.record is not None:
-            groups.setdefault(comparison_group(row.record), []).append(row)
     files: list[Path] = []
     taken: dict[str, int] = {}
-    for members in groups.values():
+    for members in comparable_rows(rows):
         name = _file_name(members[0])
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
