@@ -127,7 +127,7 @@ METHODS.add(
 METHODS.add(
     "user_encoder",
     MethodEntry(
-        "userllm.method:UserEncoderMethod",
+        "userllm.encoder_method:UserEncoderMethod",
         "USER-LLM's user encoder, ranking alone",
         settings="userllm.config:UserEncoderSettings",
         capabilities=(RANKER, LABELS),
@@ -303,7 +303,7 @@ for _name, (_summary, _overrides) in _VARIANTS.items():
 ENCODERS.add(
     "user_encoder",
     EncoderEntry(
-        "userllm.method:build_encoder",
+        "userllm.encoder_method:build_encoder",
         "autoregressive transformer over any features of an event",
         settings="userllm.config:UserEncoderSettings",
         length=_HISTORY,

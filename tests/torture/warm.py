@@ -31,6 +31,7 @@ _MODULES = (
     "torch",
     "transformers",
     "transformers.models.llama.modeling_llama",
+    "userllm.encoder_method",
     "userllm.method",
 )
 

@@ -17,8 +17,8 @@ from tests.fakes import Silent
 from tests.titled_world import titled_world
 from tests.userllm.test_training import Quiet
 from userllm.config import UserEncoderSettings
+from userllm.encoder_method import EncoderRanker
 from userllm.item_text import item_vectors
-from userllm.method import EncoderRanker
 from userllm.pretraining import pretrained_encoder
 
 METRIC = "recall@10"

@@ -109,7 +109,7 @@ def test_a_cell_is_checked_before_its_encoder_is_built(
         "set": ["user_llm.fusion.heads=3"],
     }
     built = []
-    monkeypatch.setattr("userllm.method.build_encoder", lambda *_, **__: built.append(1))
+    monkeypatch.setattr("userllm.encoder_method.build_encoder", lambda *_, **__: built.append(1))
     with pytest.raises(UserError, match=r"heads=3 must divide 16"):
         run(read_config(None, asked, tables), tables, Silent())
     assert not built

@@ -20,9 +20,9 @@ from tests.userllm.own_rows import tiny_user_llm
 from userllm import ranking
 from userllm.config import UserLLMSettings
 from userllm.corpus import item_title_tokens
+from userllm.encoder_method import EncoderRanker
 from userllm.history_text import HistoryText
 from userllm.llm import LanguageModel
-from userllm.method import EncoderRanker
 from userllm.model import UserLLM
 from userllm.stages import Alignment, Tuning
 from userllm.trie import TitleTrie

@@ -25,7 +25,8 @@ from benchmark.protocols import (
 from benchmark.types import FitReport, HistoryBatch
 from tests.world import small_world
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.method import UserEncoderMethod, UserLLMMethod, build_encoder
+from userllm.encoder_method import UserEncoderMethod, build_encoder
+from userllm.method import UserLLMMethod
 from userllm.progress import Silent
 
 ENCODER: dict[str, Any] = {
