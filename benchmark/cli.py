@@ -7,16 +7,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark import __version__, options
+from benchmark import __version__
+from benchmark.ablate_app import ablate
 from benchmark.compare_app import compare
 from benchmark.data_app import data
 from benchmark.errors import RunError, UserError
 from benchmark.records_app import import_, publish, verify
 from benchmark.report_app import report
+from benchmark.run_app import run
 from benchmark.stopping import say_stopped, stoppable, was_stopped
 from benchmark.sweep_app import sweep
 from benchmark.terminal import harmless_output
@@ -57,159 +59,8 @@ def _root(
     pass
 
 
-@app.command()
-def run(
-    context: typer.Context,
-    task: options.Task = None,
-    dataset: options.Dataset = None,
-    methods: Annotated[
-        options.Names, typer.Option(metavar="NAMES", help="Methods, comma-separated.")
-    ] = None,
-    preset: options.Preset = None,
-    seeds: options.Seeds = None,
-    assignments: options.Assignments = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file with the same keys, and one section a method or task."),
-    ] = None,
-    split: options.Split = None,
-    part: Annotated[
-        str | None, typer.Option(help="Targets to score: test (default) or validation.")
-    ] = None,
-    seen: options.Seen = None,
-    llm: options.LanguageModel = None,
-    out: options.Out = None,
-    threads: options.Threads = None,
-    accelerator: options.Accelerator = None,
-    devices: options.Devices = None,
-    num_nodes: options.NumNodes = None,
-    distributed: options.Distributed = None,
-    micro_batches: options.MicroBatches = None,
-    precision: options.Precision = None,
-    multi_task: options.MultiTask = None,
-    force: options.Force = None,
-    keep_models: options.KeepModels = None,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    retries: options.Retries = None,
-    cell_seconds: options.CellSeconds = None,
-    resources: options.Resources = None,
-    dry_run: options.DryRun = False,
-    as_json: options.Json = None,
-) -> int:
-    """Train and evaluate methods on a task.
-
-    Example: userllm-bench run --task next_item --methods sasrec,user_llm --seeds 0,1
-    """
-    from benchmark.commands.run import run_command
-    from benchmark.scaleout.scale import read_scale
-
-    given: dict[str, Any] = {
-        "task": task or None,
-        "dataset": dataset,
-        "methods": methods or None,
-        "preset": preset,
-        "seeds": seeds or None,
-        "set": assignments or None,
-        "split": split,
-        "part": part,
-        "seen": seen,
-        "llm": llm,
-        "out": out,
-        "threads": threads,
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "distributed": distributed,
-        "micro_batches": micro_batches,
-        "precision": precision,
-        "multi_task": multi_task,
-        "force": force,
-        "keep_models": keep_models,
-        "json": as_json,
-    }
-    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
-    tables, command = context.obj
-    return run_command(config, given, tables, command, scale, dry_run)
-
-
-@app.command()
-def ablate(
-    context: typer.Context,
-    axis: Annotated[
-        list[str] | None,
-        typer.Option(help="What to vary; see 'userllm-bench list ablations'. Twice: a grid."),
-    ] = None,
-    values: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Values, comma-separated (default: all); the first --values belongs to the first "
-            "--axis. The default value is always run."
-        ),
-    ] = None,
-    task: options.VariedTask = None,
-    dataset: options.Dataset = None,
-    preset: options.Preset = None,
-    seeds: options.Seeds = None,
-    assignments: options.Assignments = None,
-    split: options.Split = None,
-    part: Annotated[
-        str | None, typer.Option(help="Targets to score: validation (default) or test.")
-    ] = None,
-    seen: options.Seen = None,
-    llm: options.LanguageModel = None,
-    out: options.Out = None,
-    threads: options.Threads = None,
-    accelerator: options.Accelerator = None,
-    devices: options.Devices = None,
-    num_nodes: options.NumNodes = None,
-    distributed: options.Distributed = None,
-    micro_batches: options.MicroBatches = None,
-    precision: options.Precision = None,
-    force: options.Force = None,
-    keep_models: options.KeepModels = None,
-    workers: options.Workers = None,
-    scheduler: options.Scheduler = None,
-    retries: options.Retries = None,
-    cell_seconds: options.CellSeconds = None,
-    resources: options.Resources = None,
-    dry_run: options.DryRun = False,
-    as_json: options.Json = None,
-) -> int:
-    """Vary one part of a method, or two, and compare with the default.
-
-    Example: userllm-bench ablate --axis fusion --seeds 0,1
-    """
-    from benchmark.commands.ablate import ablate_command
-    from benchmark.scaleout.scale import read_scale
-
-    given: dict[str, Any] = {
-        "task": task or None,
-        "dataset": dataset,
-        "preset": preset,
-        "seeds": seeds or None,
-        "set": assignments or None,
-        "split": split,
-        "part": part,
-        "seen": seen,
-        "llm": llm,
-        "out": out,
-        "threads": threads,
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "distributed": distributed,
-        "micro_batches": micro_batches,
-        "precision": precision,
-        "force": force,
-        "keep_models": keep_models,
-        "json": as_json,
-    }
-    scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
-    tables, command = context.obj
-    return ablate_command(axis or [], values or [], given, tables, command, scale, dry_run)
-
-
+app.command()(run)
+app.command()(ablate)
 app.command()(sweep)
 app.command()(compare)
 app.command("import")(import_)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -141,3 +142,24 @@ DryRun = Annotated[
     ),
 ]
 Json = Annotated[bool | None, typer.Option("--json", help="Print the rows as JSON on stdout.")]
+
+_OF_RUN = (
+    "task", "dataset", "methods", "preset", "seeds", "assignments", "split", "part", "seen", "llm",
+    "out", "threads", "accelerator", "devices", "num_nodes", "distributed", "micro_batches",
+    "precision", "multi_task", "force", "keep_models", "as_json",
+)  # fmt: skip
+_KEYS = {"assignments": "set", "as_json": "json"}
+"""What a configuration file calls an option, where that is not the parameter's name."""
+
+
+def of_run(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is told by its options, by their keys in a configuration file; None = nothing.
+
+    Args:
+        typed: The parameters of a command by name; of those that a run has, it has all or some.
+    """
+    return {
+        _KEYS.get(name, name): None if typed[name] == [] else typed[name]
+        for name in _OF_RUN
+        if name in typed
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -81,32 +81,10 @@ def sweep(
 
     Example: userllm-bench sweep --axis seq_len --values 10,25,50,100,200 --task next_item
     """
+    given = options.of_run(locals())
     from benchmark.commands.sweep import Shapes, sweep_command
     from benchmark.scaleout.scale import read_scale
 
-    given: dict[str, Any] = {
-        "task": task or None,
-        "dataset": dataset,
-        "methods": methods or None,
-        "preset": preset,
-        "seeds": seeds or None,
-        "set": assignments or None,
-        "split": split,
-        "part": part,
-        "seen": seen,
-        "llm": llm,
-        "out": out,
-        "threads": threads,
-        "accelerator": accelerator,
-        "devices": devices,
-        "num_nodes": num_nodes,
-        "distributed": distributed,
-        "micro_batches": micro_batches,
-        "precision": precision,
-        "force": force,
-        "keep_models": keep_models,
-        "json": as_json,
-    }
     asked = Shapes(cost_only, llm_config, tokenizer)
     scale = read_scale(workers, scheduler, retries, cell_seconds, resources)
     tables, command = context.obj
