@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.ablation import Grid, read_grid
+from benchmark.commands.cells import print_json, run_cells
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
-from benchmark.launching import launch
 from benchmark.scaleout.scale import Scale
 from benchmark.settings import flatten, merge, parse_assignment
 from benchmark.tables import Tables, default_tables
@@ -59,15 +58,9 @@ def ablate_command(
         from benchmark.commands.dry_run import dry_run_command
 
         return dry_run_command(config, tables, scale, grid.variants)
-    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
-    from benchmark.runner import run
-    from benchmark.scaleout.hands import at_work
-
-    command = shlex.join(["userllm-bench", *arguments])
-    with at_work(scale, tables) as hands:
-        rows = run(config, tables, hands.progress, command, grid.variants, hands.settling)
+    rows = run_cells(config, tables, arguments, scale, grid.variants)
     from benchmark.differences import compare
     from benchmark.provenance import differences_in_code
 
@@ -85,9 +78,7 @@ def ablate_command(
             metrics_shown = list(dict.fromkeys([first, metric]))
             _print(outcomes, grid.names, metrics_shown, figures, code, warning)
     if config.as_json:
-        print(json.dumps({"rows": shown}, indent=2))
-        if warning:
-            print(warning, file=sys.stderr)
+        print_json(shown, warning)
     return 1 if any(row.error for row in rows) else 0
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.commands.cells import print_json, run_cells
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
-from benchmark.launching import launch
 from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables, default_tables
 from benchmark.tuning.applied import check_tuned
@@ -43,19 +41,11 @@ def run_command(
         from benchmark.commands.dry_run import dry_run_command
 
         return dry_run_command(config, tables, scale)
-    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.runner import run
-    from benchmark.scaleout.hands import at_work
-
-    command = shlex.join(["userllm-bench", *arguments])
-    with at_work(scale, tables) as hands:
-        rows = run(config, tables, hands.progress, command, settling=hands.settling)
+    rows = run_cells(config, tables, arguments, scale)
     figures = _draw(config, rows)
     if config.as_json:
-        print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
-        if warning:
-            print(warning, file=sys.stderr)
+        print_json([row.to_json() for row in rows], warning)
     else:
         from benchmark.commands.table import open_console, print_end, print_table
 

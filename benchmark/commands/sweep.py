@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.commands.cells import print_json, run_cells
 from benchmark.config import (
     Layers,
     RunConfig,
@@ -19,7 +18,6 @@ from benchmark.config import (
     read_preset,
 )
 from benchmark.errors import UserError
-from benchmark.launching import launch
 from benchmark.scaleout.scale import Scale
 from benchmark.settings import flatten, parse_assignment
 from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
@@ -128,14 +126,8 @@ def _run(
     arguments: Sequence[str],
     scale: Scale,
 ) -> int:
-    launch(config, arguments)
     warning = read_preset(config.preset, tables).warning
-    from benchmark.runner import run
-    from benchmark.scaleout.hands import at_work
-
-    command = shlex.join(["userllm-bench", *arguments])
-    with at_work(scale, tables) as hands:
-        rows = run(config, tables, hands.progress, command, variants, hands.settling)
+    rows = run_cells(config, tables, arguments, scale, variants)
     from benchmark.commands.sweep_table import about, print_sweep
     from benchmark.plotting.sweep import draw_sweep
     from benchmark.sweep_points import points_of
@@ -153,9 +145,7 @@ def _run(
         if not config.as_json:
             print_sweep(points, own, [axis.name for axis in axes], metrics, figures, warning)
     if config.as_json:
-        print(json.dumps({"rows": [row.to_json() for row in rows]}, indent=2))
-        if warning:
-            print(warning, file=sys.stderr)
+        print_json([row.to_json() for row in rows], warning)
     return 1 if any(row.error for row in rows) else 0
 
 
