@@ -90,7 +90,8 @@ def load(
         folder: Where it is.
         schema: The features of the histories it is to read; None = those it was made for.
         llm: The language model of a checkpoint without its weights: a name, a path or a model.
-            LoRA matrices are put into the model that is given, and all else where it is.
+            The model that is given is rounded to the saved dtype and gets the LoRA matrices; all
+            else goes where it is.
         encoder: Gets the saved weights; needed where it is not the autoregressive encoder.
 
     Raises:
