@@ -96,7 +96,9 @@ def detectable_difference(
     r"""Smallest mean difference that a test on as many such users would find.
 
     $(z_{1-\alpha/2} + z_{\mathrm{power}})\, s / \sqrt{n}$, with the standard deviation s of the
-    differences at hand.
+    differences at hand; but a mean of $\delta$ needs users who differ. Where those at hand differ
+    by a, as the mean of squares over the mean of sizes has it, $\delta$ brings a variance of at
+    least $a\delta - \delta^2$: where few users differ, that is what bounds it.
 
     Args:
         differences: One value a user, `[n]`.
@@ -104,12 +106,17 @@ def detectable_difference(
         power: How often it should find the difference.
 
     Returns:
-        In the unit of the differences; NaN for fewer than two users.
+        In the unit of the differences; NaN for fewer than two users. Where nobody differs, as if
+        those who would did by 1.
     """
-    if len(differences) < 2:
+    count = len(differences)
+    if count < 2:
         return float("nan")
-    reach = stats.norm.isf(significance / 2) + stats.norm.ppf(power)
-    return float(reach * np.std(differences, ddof=1) / np.sqrt(len(differences)))
+    reach = float(stats.norm.isf(significance / 2) + stats.norm.ppf(power))
+    sizes = float(np.abs(differences).sum())
+    apart = float(np.square(differences).sum()) / sizes if sizes else 1.0
+    of_spread = reach * float(np.std(differences, ddof=1)) / np.sqrt(count)
+    return float(max(of_spread, apart * reach**2 / (count + reach**2)))
 
 
 def cautious_interval(differences: np.ndarray, *, confidence: float = 0.9) -> tuple[float, float]:

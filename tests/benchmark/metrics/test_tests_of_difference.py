@@ -77,6 +77,26 @@ def test_the_detectable_difference_is_found_four_times_in_five():
     assert np.isnan(detectable_difference(np.ones(1)))
 
 
+@pytest.mark.parametrize("step", [1.0, 0.5])
+def test_what_is_detectable_is_found_where_hardly_anybody_differs(step):
+    """Three of 600 users differ: a test at a strict level needs many more who do."""
+    users, level = 600, 0.05 / 18
+    few = np.zeros(users)
+    few[:3] = step
+    reach = detectable_difference(few, significance=level)
+    rng = np.random.default_rng(10)
+    found = sum(
+        sign_flip_test(step * (rng.random(users) < reach / step), samples=999) <= level
+        for _ in range(200)
+    )
+    assert 0.7 <= found / 200 <= 0.97
+
+
+def test_where_nobody_differs_not_every_difference_is_detectable():
+    assert detectable_difference(np.zeros(600)) > 0.01
+    assert detectable_difference(np.zeros(6000)) < detectable_difference(np.zeros(600))
+
+
 def test_holm_by_hand_and_in_any_order():
     assert holm([]) == []
     assert holm([0.04]) == [0.04]
