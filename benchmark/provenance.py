@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from benchmark.results import RunRecord
 
+PACKAGE = "userllm-bench"
+"""What records call this package among their versions."""
 _OF_HOST = ("threads", "accelerator", "devices", "cpu")
 """What numbers can depend on, beside the code, in the last digits."""
 
@@ -18,6 +20,11 @@ def differences_in_code(records: Iterable[RunRecord]) -> str:
         facts[name] = list(dict.fromkeys(own.get(name, "absent") for own in described))
     told = [f"{name} {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
     return f"rows were made by different code: {'; '.join(told)}" if told else ""
+
+
+def version_of(record: RunRecord) -> str:
+    """Version of the package that made a record, "" = unknown."""
+    return record.versions.get(PACKAGE, "")
 
 
 def versions_line(records: Iterable[RunRecord]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.ablation import Axis
 from benchmark.differences import Estimate, Outcome, compare
 from benchmark.evidence.family import Plan
+from benchmark.provenance import differences_in_code, version_of
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, records_of
@@ -61,6 +62,7 @@ class Ablation:
         variants: The reference first.
         language_models: Behind them.
         outcomes: The same with all metrics.
+        code: How the code that made the variants differs, "" where it does not.
         figures: Of it.
     """
 
@@ -77,6 +79,7 @@ class Ablation:
     variants: tuple[Variant, ...]
     language_models: tuple[LanguageModel, ...]
     outcomes: tuple[Outcome, ...]
+    code: str
     figures: tuple[Figure, ...] = ()
 
     @property
@@ -117,7 +120,7 @@ def ablations_of(
         others = [row for row in members if not _is_default(row, axes)]
         if not others:
             continue
-        reference = _reference(members[0], axes, [*kinds.main, *kinds.ablated], tables)
+        reference = _reference(others, axes, [*kinds.main, *kinds.ablated], tables)
         if reference:
             ablations.append(_ablation(reference, others, axes, plan))
         else:
@@ -142,21 +145,35 @@ def _is_default(row: Row, axes: Sequence[Axis]) -> bool:
     return all(row.axes[axis.name] == axis.default for axis in axes)
 
 
-def _reference(row: Row, axes: Sequence[Axis], rows: Sequence[Row], tables: Tables) -> list[Row]:
-    """The rows that set nothing of what some axes vary, and else what a row sets, one a seed."""
+def _reference(
+    others: Sequence[Row], axes: Sequence[Axis], rows: Sequence[Row], tables: Tables
+) -> list[Row]:
+    """The rows that set nothing of what some axes vary, and else what variants set, one a seed.
+
+    Of the seeds that variants have: others would move a mean that is held against theirs. Of
+    several of a seed the one that the version of a variant made, then one that an ablation made.
+    """
+    row = others[0]
     assert row.record is not None
     rest = _unvaried(row.record, axes, tables)
-    found = {
-        own.seed: own.model_copy(update={"axes": {axis.name: axis.default for axis in axes}})
-        for own in rows
-        if own.record is not None
-        and own.method == axes[0].method
-        and dict(own.record.method.changes) == dict(rest)
-        and own.record.llm == row.record.llm
-        and comparison_group(own.record) == comparison_group(row.record)
-        and beside(own.record) == beside(row.record)
-    }
-    return [found[seed] for seed in sorted(found)]
+    versions = {version_of(record) for record in records_of(others)}
+    found: dict[int, Row] = {}
+    for own in rows:
+        if (
+            own.record is not None
+            and own.method == axes[0].method
+            and dict(own.record.method.changes) == dict(rest)
+            and own.record.llm == row.record.llm
+            and comparison_group(own.record) == comparison_group(row.record)
+            and beside(own.record) == beside(row.record)
+        ):
+            there = found.get(own.seed)
+            kept = there is not None and version_of(records_of([there])[0]) in versions
+            if not kept or version_of(own.record) in versions:
+                found[own.seed] = own
+    paired = {other.seed for other in others} & set(found) or set(found)
+    varied = {"axes": {axis.name: axis.default for axis in axes}}
+    return [found[seed].model_copy(update=varied) for seed in sorted(paired)]
 
 
 def _ablation(
@@ -184,6 +201,7 @@ def _ablation(
         variants=tuple(_variant(own, metric) for own in outcomes),
         language_models=language_models(records_of([*reference, *others])),
         outcomes=tuple(outcomes),
+        code=differences_in_code(records_of([*reference, *others])),
     )
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmark.provenance import differences_in_code
+from benchmark.provenance import PACKAGE, differences_in_code, version_of
 from benchmark.reporting.facts_data import count_of
 from benchmark.reporting.language_model import language_models
 from benchmark.reporting.reading import records_of
 from benchmark.results import Row, RunRecord
 
-_OWN = "userllm-bench"
 _SHOWN = 12
 """Characters of a hash in a table; the record has them all."""
 
@@ -153,7 +152,7 @@ def origins_of(rows: Sequence[Row], commands: Sequence[Command]) -> tuple[Origin
                     config_hash=record.config_hash[:_SHOWN],
                     created=record.created,
                     schema=record.schema_version,
-                    version=record.versions.get(_OWN, ""),
+                    version=version_of(record),
                 )
             )
     return tuple(found)
@@ -168,10 +167,10 @@ def environment_of(records: Sequence[RunRecord]) -> Environment:
     return Environment(
         hosts=_each(_host(record) for record in records),
         pythons=_each(record.python for record in records),
-        versions=_each(record.versions.get(_OWN, "") for record in records),
+        versions=_each(version_of(record) for record in records),
         schemas=tuple(sorted({record.schema_version for record in records})),
         commits=_each(_commit(record) for record in records),
-        packages={name: ", ".join(own) for name, own in packages.items() if name != _OWN},
+        packages={name: ", ".join(own) for name, own in packages.items() if name != PACKAGE},
         code=differences_in_code(records),
         changed=sum(map(_changed, records)),
         records=len(records),

@@ -110,6 +110,26 @@ def test_the_default_may_have_been_made_by_another_ablation(tmp_path) -> None:
     assert [own.label for own in report.sections[0].results.rows] == ["user_llm"]
 
 
+def test_the_default_has_the_seeds_and_the_version_of_its_variants(tmp_path) -> None:
+    """Seeds of other code would move the mean that variants are held against."""
+    of_old, of_new = ({"userllm-bench": version} for version in ("0.1.0", "0.5.0"))
+    axes = {"pretraining": "pretrained"}
+    write_run(tmp_path, "user_llm", 0.2, versions=of_old, config_hash="a" * 64, axes=axes)
+    for seed in (0, 1, 2):
+        write_variant(tmp_path, 0.4, seed=seed, versions=of_new, created="2026-12-01T00:00:00")
+    for versions, value in ((of_old, 0.2), (of_new, 0.4)):
+        write_variant(tmp_path, 0.1, "scratch", versions=versions)
+        (ablation,) = make_report([tmp_path], TABLES, 0.01).ablations
+        reference, variant = ablation.variants
+        assert (reference.seeds, variant.seeds) == (1, 1)
+        assert reference.estimate.value == pytest.approx(value, abs=0.03)
+        assert not ablation.code
+    write_variant(tmp_path, 0.1, "scratch", seed=1, versions=of_old)
+    (ablation,) = make_report([tmp_path], TABLES, 0.01).ablations
+    assert [own.seeds for own in ablation.variants] == [2, 2]
+    assert "0.1.0" in ablation.code
+
+
 def test_a_variant_of_other_settings_has_no_default_here(tmp_path) -> None:
     write_variant(tmp_path, 0.4)
     axes, changes = {"pretraining": "scratch"}, {"pretrained": False, "strategy": "lora"}
