@@ -45,7 +45,8 @@ class Comparison:
         p_corrected: By Holm over its family; None outside of one, where it is exploratory.
         margin: Differences within it count as none; of metrics between 0 and 1 alone.
         surely_within: Whether the 90% `cautious_interval` of the difference lies within the
-            margin, which is two one-sided tests at 5%; never of `nll`.
+            margin, which is two one-sided tests at 5%; never of `nll`, and never where neither
+            mean is above the margin: there no difference could have been outside of it.
         detectable: Smallest difference found in four of five studies with as many such users.
         first_seeds: Mean over users of each seed.
         second_seeds: Likewise.
@@ -79,6 +80,12 @@ class Comparison:
             higher = self.difference.value > 0
             return BETTER if higher == (self.metric != NLL) else WORSE
         return EQUIVALENT if self.surely_within else UNDECIDED
+
+    @property
+    def margin_share(self) -> float:
+        """The margin over the greater of the two means; infinite where both are 0."""
+        reached = max(self.first_mean, self.second_mean)
+        return self.margin / reached if reached > 0 else float("inf")
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as `--json` prints it."""
@@ -141,7 +148,10 @@ def compare_on(
         difference=Estimate(float(apart.mean()), low, high),
         p=sign_flip_test(apart, samples=samples),
         margin=margin,
-        surely_within=metric != NLL and -margin < inner_low and inner_high < margin,
+        surely_within=metric != NLL
+        and -margin < inner_low
+        and inner_high < margin
+        and max(one.mean(), two.mean()) > margin,
         detectable=detectable_difference(apart, significance=SIGNIFICANCE),
         first_seeds=first.of_seeds(metric),
         second_seeds=second.of_seeds(metric),

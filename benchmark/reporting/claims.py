@@ -29,10 +29,13 @@ if TYPE_CHECKING:
 
 _PRIMARY = f"its p-value after Holm below {SIGNIFICANCE:.0%}"
 _TEST = f"its sign-flip p-value, not corrected, below {SIGNIFICANCE:.0%}"
-_EQUIVALENT = f"else the {1 - 2 * SIGNIFICANCE:.0%} interval within the margin (equivalent)"
+_EQUIVALENT = (
+    f"else the {1 - 2 * SIGNIFICANCE:.0%} interval within the margin, of values above it "
+    "(equivalent)"
+)
 _INTERVAL = (
     f"its {1 - SIGNIFICANCE:.0%} interval, not corrected: without zero a difference, within the "
-    "margin equivalent"
+    "margin, of values above it, equivalent"
 )
 _RULES: Mapping[str, str] = {
     "baselines": f"every primary test of the studied method on this task: {_PRIMARY}, "
@@ -46,8 +49,8 @@ _RULES: Mapping[str, str] = {
     "advantage_by_length": "the advantage at the longest history minus that at the shortest, "
     f"paired by user: {_INTERVAL}",
     "tokens_by_length": "the counts of the shortest and the longest history are equal",
-    "arithmetic_by_length": "the ratio is above one at the longest history and above that at the "
-    "shortest",
+    "arithmetic_by_length": "the ratio is above one at the shortest history and greater at the "
+    "longest",
     "ablation": f"the difference to the default, paired by user: {_INTERVAL}",
 }
 """What decides a claim, as `Comparison.verdict`, `by_interval` and `claims_by_length` do it."""
@@ -152,13 +155,14 @@ def _of_ablations(own: Statement, findings: Findings) -> Iterator[Evidence]:
                 continue
             first, second = outcome.metrics.get(metric), reference.metrics.get(metric)
             difference = outcome.differences.get(metric)
+            reached = max((own.value for own in (first, second) if own), default=0.0)
             yield Evidence(
                 where=ablation.title,
                 compared=f"{value} against {reference.axes[own.axis]}",
                 metric=metric,
                 outcome=MISSING
                 if difference is None
-                else outcome_of(by_interval(difference, findings.margin), own.expect),
+                else outcome_of(by_interval(difference, findings.margin, reached), own.expect),
                 first=None if first is None else first.value,
                 second=None if second is None else second.value,
                 difference=difference,

@@ -139,11 +139,12 @@ def advantage_by_length(own: Lengths, expected: str) -> Iterator[Evidence]:
         at_long, at_short = long - prompt_long, short - prompt_short
         grown = at_long - at_short
         difference = Estimate(float(grown.mean()), *bootstrap_interval(grown))
+        reached = max(float(one.mean()) for one in (long, prompt_long, short, prompt_short))
         yield Evidence(
             own.sweep.title,
             told,
             metric,
-            outcome_of(by_interval(difference, own.margin), expected),
+            outcome_of(by_interval(difference, own.margin, reached), expected),
             float(at_long.mean()),
             float(at_short.mean()),
             difference,
@@ -173,7 +174,7 @@ def arithmetic_by_length(own: Lengths, field: str) -> Iterator[Evidence]:
         ]
         if len(ratios) > 1:
             told = f"{prompt} over {own.studied}, longest against shortest"
-            grows = ratios[-1] > max(1.0, ratios[0])
+            grows = ratios[-1] > ratios[0] > 1.0
             yield _counted(own, told, f"ratio of {field}", ratios[-1], ratios[0], grows)
 
 

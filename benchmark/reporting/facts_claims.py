@@ -113,13 +113,20 @@ def outcome_of(verdict: str, expected: str) -> str:
     return UNDECIDED if verdict == UNDECIDED else CONTRADICTED
 
 
-def by_interval(difference: Estimate, margin: float) -> str:
-    """A verdict on the first of two, of a 95% interval alone, higher being better."""
+def by_interval(difference: Estimate, margin: float, reached: float) -> str:
+    """A verdict on the first of two, of a 95% interval alone, higher being better.
+
+    Args:
+        difference: First minus second.
+        margin: Differences within it count as none.
+        reached: The most that anybody reaches; where it is within the margin, so is any difference,
+            and nothing is called equivalent.
+    """
     if difference.low > 0:
         return BETTER
     if difference.high < 0:
         return WORSE
-    within = -margin < difference.low and difference.high < margin
+    within = -margin < difference.low and difference.high < margin < reached
     return EQUIVALENT if within else UNDECIDED
 
 

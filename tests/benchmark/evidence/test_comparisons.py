@@ -41,6 +41,18 @@ def test_the_order_of_users_in_a_file_does_not_matter(tmp_path):
     assert (found.difference.low, found.difference.high) == (0, 0)
 
 
+def test_what_nobody_reaches_can_be_within_the_margin_without_being_equivalent(tmp_path):
+    """Two methods that are hardly ever right differ by less than 0.01 whatever they do."""
+    one, two = np.arange(4000) < 8, np.arange(4000) >= 3998
+    rare = group_of(finished(tmp_path, "alpha", one), finished(tmp_path, "beta", two))
+    found = compare_on("recall@1", *rare.contestants, margin=0.01)
+    assert found.verdict == "undecided"
+    assert found.margin_share == pytest.approx(5.0)
+    one, two = (np.arange(4000) % 2 == 0) | one, (np.arange(4000) % 2 == 0) | two
+    often = group_of(finished(tmp_path, "alpha", one), finished(tmp_path, "beta", two))
+    assert compare_on("recall@1", *often.contestants, margin=0.01).verdict == "equivalent"
+
+
 @pytest.mark.parametrize(
     ("extra", "users", "margin", "verdict"),
     [

@@ -57,8 +57,9 @@ def test_what_a_verdict_says_to_a_claim(verdict, expected, outcome) -> None:
 def test_a_verdict_by_interval() -> None:
     cases = {(0.1, 0.2): "better", (-0.2, -0.1): "worse", (-0.005, 0.005): "equivalent"}
     for (low, high), verdict in cases.items():
-        assert by_interval(Estimate((low + high) / 2, low, high), 0.01) == verdict
-    assert by_interval(Estimate(0.0, -0.1, 0.1), 0.01) == "undecided"
+        assert by_interval(Estimate((low + high) / 2, low, high), 0.01, 0.5) == verdict
+    assert by_interval(Estimate(0.0, -0.1, 0.1), 0.01, 0.5) == "undecided"
+    assert by_interval(Estimate(0.0, -0.005, 0.005), 0.01, 0.01) == "undecided"
 
 
 def test_one_contradiction_contradicts_a_claim_about_all(tmp_path) -> None:
@@ -230,6 +231,20 @@ def test_a_sweep_s_claim_is_decided_by_its_uncorrected_test(tmp_path) -> None:
             if "not corrected, below 5%" in claim.rule:
                 assert own.p is not None
                 assert (own.outcome == "confirmed") == (own.p < 0.05)
+
+
+def test_more_arithmetic_at_short_histories_contradicts_a_claim_to_less(tmp_path) -> None:
+    write_sweep(tmp_path)
+    claim = claims_of(tmp_path)["fewer_flops"]
+    assert claim.outcome == "confirmed"
+    for length, flops in ((10, 0.8e6), (200, 2.7e6)):
+        write_run(
+            tmp_path, "text_prompt", 0.2, axes={"seq_len": length},
+            method_changes={"items": length}, cost=make_cost(10.0 * length, flops),
+        )  # fmt: skip
+    claim = claims_of(tmp_path)["fewer_flops"]
+    assert claim.outcome == "contradicted"
+    assert claim.evidence[0].second == pytest.approx(0.8)
 
 
 def test_a_sweep_s_record_that_its_examples_contradict_decides_nothing(tmp_path) -> None:
