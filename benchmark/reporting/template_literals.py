@@ -44,11 +44,12 @@ def _check_constant(node: nodes.Expr, where: str) -> None:
     """What no field has a part in, such as the length of a text."""
     try:
         value = node.as_const()
+        text = str(value)  # also fails of what is constant and forbidden
     except Exception:
         # Not constant, or wrong in a way that rendering tells better.
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    stray = str(value) if number else stray_number(str(value))
+    stray = text if number else stray_number(text)
     if stray is not None:
         raise _refusal(stray, node.lineno, where)
 

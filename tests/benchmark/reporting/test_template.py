@@ -79,6 +79,7 @@ def test_a_table_of_rows_keeps_its_lines():
         ("x\n{% for r in rows %}", 2, "nexpected end of template"),
         ("{{ rows[0].label }}\n{{ rows[0].label | number }}", 2, "needs a number, not the text"),
         ("x\n{{ rows[0].__class__ }}", 2, "not for templates"),
+        ("x\n{{ ''.__class__ }}", 2, "not for templates"),
         ("x\n{{ rows.clear() }}", 2, "not for templates"),
         ("x\n{% include 'secret' %}", 2, "stands alone"),
         ("x\n{{ rows }}", 2, "a list cannot be written"),
