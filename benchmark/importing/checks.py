@@ -93,7 +93,7 @@ def ranked(frame: pl.DataFrame, column: str, known: Sequence[str], kind: str) ->
         user, name = strange.select(USER, "name").row(0)
         raise UserError(f"unknown {kind}: {len(strange)} in lists, first {name!r} of user {user!r}")
     twice = pl.DataFrame({"row": rows["row"], "code": codes}).is_duplicated()
-    _refuse_rows(rows, twice, f"a {kind} is ranked twice")
+    _refuse_rows(rows, twice, f"one {kind} is ranked twice")
     lengths = lists.list.len().to_numpy().astype(np.int64)
     found = np.zeros((len(frame), int(lengths.max(initial=0))), dtype=np.int64)
     found[np.arange(found.shape[1]) < lengths[:, None]] = codes.to_numpy()
