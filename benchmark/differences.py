@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.example_files import read_examples
+from benchmark.example_files import read_by_hash
 from benchmark.metrics.significance import bootstrap_interval, paired_interval
 from benchmark.results import Row, RunRecord
 
@@ -135,7 +134,7 @@ def mean_a_user(rows: Sequence[Row], metric: str) -> pd.Series[float] | None:
 
     columns = []
     for row in rows:
-        column = _read(row.path, metric)
+        column = _read(row, metric)
         if column is None:
             return None
         columns.append(column)
@@ -147,14 +146,14 @@ def mean_a_user(rows: Sequence[Row], metric: str) -> pd.Series[float] | None:
     return joined.mean(axis=1)
 
 
-def _read(path: Path | None, metric: str) -> pd.Series[float] | None:
+def _read(row: Row, metric: str) -> pd.Series[float] | None:
     import pandas as pd
 
     name = "target_logprob" if metric == NLL else metric
-    if path is None:
+    if row.path is None or row.record is None:
         return None
     try:
-        examples = read_examples(path)
+        examples = read_by_hash(row.path, row.record.dataset.fingerprint)
     except UserError:
         return None
     if name not in examples.columns or not np.isfinite(examples[name].to_numpy()).all():

@@ -77,6 +77,8 @@ def read_stored(record: Path) -> Stored:
     users = frame["user"] if "user" in frame.columns else None
     if users is None or users.null_count() or users.n_unique() != len(frame):
         raise UserError(f"{file} does not hold one example a user: run the cell again")
+    if "target_rank" in frame.columns and not _are_places(frame["target_rank"]):
+        raise UserError(f"{file} holds a target_rank that is no place from 1: run the cell again")
     return Stored(frame, tuple(labels), metadata.get(_FORM) == _COMPACT)
 
 
@@ -95,6 +97,21 @@ def read_examples(record: Path) -> pl.DataFrame:
     return restored(read_stored(record).frame)
 
 
+def read_by_hash(record: Path, fingerprint: str) -> pl.DataFrame:
+    """`read_examples` with users called as in what is published, so that both forms can be paired.
+
+    Args:
+        record: Path of the record.
+        fingerprint: Of its data set.
+
+    Raises:
+        UserError: See `read_stored`.
+    """
+    stored = read_stored(record)
+    frame = stored.frame if stored.compact else _without_names(stored.frame, fingerprint)
+    return restored(frame)
+
+
 def compact(stored: Stored, fingerprint: str) -> Stored:
     """The form that is published: nothing of the publisher's, and what others follow from once.
 
@@ -109,11 +126,20 @@ def compact(stored: Stored, fingerprint: str) -> Stored:
     if stored.compact:
         return stored
     frame = stored.frame.drop(*_OF_OTHERS, *_derivable(stored.frame.columns), strict=False)
-    users = [sha256(f"{fingerprint}\t{user}".encode()).hexdigest()[:16] for user in frame["user"]]
-    frame = frame.with_columns(user=pl.Series(users, dtype=pl.String))
+    frame = _without_names(frame, fingerprint)
     if "ranked" in frame.columns:
         frame = frame.with_columns(pl.col("ranked").list.head(_RANKED))
     return Stored(frame.sort("user"), stored.labels, compact=True)
+
+
+def _are_places(ranks: pl.Series) -> bool:
+    known = ranks.drop_nulls()
+    return not len(known) or (known.dtype.is_integer() and bool((known >= 1).all()))
+
+
+def _without_names(frame: pl.DataFrame, fingerprint: str) -> pl.DataFrame:
+    users = [sha256(f"{fingerprint}\t{user}".encode()).hexdigest()[:16] for user in frame["user"]]
+    return frame.with_columns(user=pl.Series(users, dtype=pl.String))
 
 
 def restored(frame: pl.DataFrame) -> pl.DataFrame:

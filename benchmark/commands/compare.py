@@ -17,6 +17,7 @@ from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
 from benchmark.provenance import differences_in_code
 from benchmark.reporting.reading import read_rows
+from benchmark.reporting.usable import why_unusable
 from benchmark.results import question
 from benchmark.summary import latest_rows
 
@@ -206,6 +207,9 @@ def _contestants(folder: Path, asked_for: str | None, option: str) -> dict[str, 
 
 def _compared(group: Group, options: Options) -> Pair:
     first, second = group.contestants
+    for own in group.contestants:
+        if why := why_unusable(own, ""):
+            raise UserError(f"{own.label}: {why}; 'userllm-bench verify' checks all its numbers")
     metrics = group.metrics()
     for name in options.metrics:
         if name not in (*metrics, NLL):

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmark.differences import NLL
 from benchmark.errors import UserError
-from benchmark.example_files import read_examples
+from benchmark.example_files import read_by_hash
 from benchmark.results import Row, RunRecord, asked, variant, variant_label
 from benchmark.summary import comparable_rows
 
@@ -57,7 +57,7 @@ class Contestant:
 
     @cached_property
     def by_seed(self) -> dict[int, pl.DataFrame]:
-        """Examples of each seed, sorted by user.
+        """Examples of each seed, sorted by user; users are known by their hash.
 
         Raises:
             UserError: The examples of a row cannot be read, or its seeds are about other users.
@@ -65,7 +65,8 @@ class Contestant:
         frames = {}
         for row in self.rows:
             assert row.path is not None
-            frame = read_examples(row.path).sort(USER)
+            assert row.record is not None
+            frame = read_by_hash(row.path, row.record.dataset.fingerprint).sort(USER)
             if "target_logprob" in frame.columns:
                 frame = frame.with_columns((-pl.col("target_logprob")).alias(NLL))
             frames[row.seed] = frame

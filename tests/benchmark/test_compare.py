@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
+from benchmark.example_files import Stored, read_by_hash, write_examples
 from tests.benchmark.evidence.rows import finished
 from tests.benchmark.reporting.runs import write_run
 
@@ -73,6 +74,33 @@ def test_wrong_input(runs, capsys, arguments, told):
     *left_out, line = capsys.readouterr().err.splitlines()
     assert all(own.startswith("left out: ") for own in left_out)
     assert told in line
+
+
+def test_a_record_that_its_examples_contradict_is_refused(tmp_path, capsys):
+    for method in ("alpha", "beta"):
+        write_run(tmp_path, method, 0.3)
+    (record,) = tmp_path.glob("*beta*/record.json")
+    told = json.loads(record.read_text())
+    told["metrics"]["recall@1"] = 0.9
+    record.write_text(json.dumps(told))
+    assert main(["compare", str(tmp_path), str(tmp_path), "--a", "alpha", "--b", "beta"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "beta: its record says recall@1 0.9, the examples beside it 0.29" in line
+
+
+def test_a_run_is_compared_with_what_is_published(tmp_path, capsys):
+    """What was published has hashes in place of users."""
+    for method in ("alpha", "beta"):
+        record = write_run(tmp_path, method, 0.3)
+    (path,) = tmp_path.glob("*beta*/record.json")
+    by_hash = read_by_hash(path, record.dataset.fingerprint)
+    write_examples(path.parent, Stored(by_hash.sample(fraction=1.0, seed=1), compact=True))
+    where = ["compare", str(tmp_path), str(tmp_path), "--a", "alpha", "--b", "beta"]
+    assert main([*where, "--metric", "recall@1", "--json"]) == 0
+    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    (found,) = pair["comparisons"]
+    assert found["users"] == record.examples
+    assert found["difference"]["low"] == found["difference"]["high"] == 0.0
 
 
 def test_one_method_with_two_settings_is_named_with_them(tmp_path, capsys):

@@ -6,7 +6,15 @@ import polars as pl
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.example_files import Stored, read_examples, read_stored, restored, write_examples
+from benchmark.example_files import (
+    Stored,
+    compact,
+    read_by_hash,
+    read_examples,
+    read_stored,
+    restored,
+    write_examples,
+)
 from tests.judged import TASKS, judged, keep
 
 RANKED = ("recall@1", "recall@5", "recall@10", "ndcg@10", "mrr@10")
@@ -43,7 +51,15 @@ def test_a_frame_that_has_some_of_its_metrics_stays_as_it_is() -> None:
     assert restored(frame).equals(frame)
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "no user", "twice"])
+def test_users_of_a_run_are_called_as_in_what_is_published(tmp_path: Path) -> None:
+    path = keep(tmp_path, "next_item")
+    of_run = read_by_hash(path, "f").sort("user")
+    write_examples(tmp_path, compact(read_stored(path), "f"))
+    assert read_by_hash(path, "f")["user"].to_list() == of_run["user"].to_list()
+    assert read_by_hash(path, "f")["recall@10"].to_list() == of_run["recall@10"].to_list()
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "no user", "twice", "text", "below"])
 def test_what_cannot_be_read_is_one_line_that_names_the_file(tmp_path: Path, damage: str) -> None:
     path = keep(tmp_path, "next_item")
     file = tmp_path / "examples.parquet"
@@ -54,6 +70,9 @@ def test_what_cannot_be_read_is_one_line_that_names_the_file(tmp_path: Path, dam
         write_examples(tmp_path, Stored(frame.drop("user")))
     elif damage == "twice":
         write_examples(tmp_path, Stored(pl.concat([frame, frame[:1]])))
+    elif damage in ("text", "below"):
+        rank = pl.col("target_rank").cast(pl.String) if damage == "text" else pl.lit(-1)
+        write_examples(tmp_path, Stored(frame.with_columns(target_rank=rank)))
     else:
         file.write_bytes(file.read_bytes()[: 1000 if damage == "cut" else 0])
     with pytest.raises(UserError) as caught:
