@@ -234,6 +234,8 @@ def _notes(first: Contestant, second: Contestant) -> tuple[str, ...]:
     if len(presets) > 1:
         notes.append(f"budgets differ: presets {', '.join(presets)}")
     for own in (first, second):
+        if own.apart:
+            notes.append(f"{own.label}: {own.apart}")
         if len(own.seeds) == 1:
             notes.append(
                 f"{own.label}: one seed; intervals are over users, how much seeds differ is unknown"

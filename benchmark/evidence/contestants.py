@@ -13,6 +13,7 @@ from benchmark.differences import NLL
 from benchmark.errors import UserError
 from benchmark.example_files import read_by_hash
 from benchmark.results import Row, RunRecord, asked, variant, variant_label
+from benchmark.settings import flatten
 from benchmark.summary import comparable_rows
 
 USER = "user"
@@ -54,6 +55,11 @@ class Contestant:
     def made(self) -> str:
         """When the last of its records was made, in ISO 8601."""
         return max(record.created for record in self.records)
+
+    @property
+    def apart(self) -> str:
+        """What its seeds were not all set to, in a phrase; "" = nothing."""
+        return settings_apart(self.records)
 
     @cached_property
     def by_seed(self) -> dict[int, pl.DataFrame]:
@@ -165,6 +171,26 @@ def contestants_of(rows: Iterable[Row]) -> tuple[Contestant, ...]:
             label = f"{method} ({variant_label(members[0].record)})"
         contestants.append(Contestant(label, tuple(sorted(members, key=lambda row: row.seed))))
     return tuple(contestants)
+
+
+def settings_apart(records: Sequence[RunRecord]) -> str:
+    """Settings of a method that seeds do not share though nobody changed them, "" = none.
+
+    They come from a preset that was changed between two runs. Settings that some record lacks are
+    those of another version, and are passed over.
+    """
+    settings = [flatten(record.method.settings) for record in records]
+    told = []
+    for name in settings[0] if settings else ():
+        if not all(name in own for own in settings):
+            continue
+        seeds: dict[str, list[str]] = {}
+        for record, own in zip(records, settings, strict=True):
+            seeds.setdefault(str(own[name]), []).append(str(record.seed))
+        if len(seeds) > 1:
+            each = ", ".join(f"{value} (seed {', '.join(of)})" for value, of in seeds.items())
+            told.append(f"{name} {each}")
+    return f"its seeds had different settings: {'; '.join(told)}" if told else ""
 
 
 def differing(first: RunRecord, second: RunRecord) -> list[str]:

@@ -88,11 +88,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything, by section; a template's fields are these."""
+    """Everything, by section; a template's fields are these.
+
+    `verdicts` counts the verdicts of all tests that were fixed beforehand.
+    """
 
     question: Question
     rules: Rules
     conclusions: tuple[Conclusion, ...]
+    verdicts: dict[str, int]
     data: tuple[Data, ...]
     protocols: tuple[Protocol, ...]
     methods: tuple[Summary, ...]
@@ -152,6 +156,10 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         ),
         rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS), plan.presets),
         conclusions=conclusions,
+        verdicts={
+            verdict: sum(test.comparison.verdict == verdict for test in primary)
+            for verdict in MARKS
+        },
         data=data_of(records, notes),
         protocols=protocols_of(records),
         methods=summaries_of((record.method.name for record in records), tables),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.durations import duration
+from benchmark.evidence.contestants import settings_apart
 from benchmark.reporting.facts_results import Result
 from benchmark.reporting.language_model import language_models
 from benchmark.results import RunRecord
@@ -41,7 +42,7 @@ class MethodFacts:
         changes: What somebody or a search set of it.
         tuned: What search found its settings, in a phrase; "" where none did.
         reads_text: Whether a language model is part of it.
-        notes: What fitting had to say.
+        notes: What fitting had to say, and settings that its seeds do not share.
     """
 
     label: str
@@ -120,8 +121,13 @@ def _method(own: Result) -> MethodFacts:
         changes=", ".join(f"{name}={value}" for name, value in record.method.changes.items()),
         tuned=_tuned(record),
         reads_text=None if own.imported else bool(language_models(own.records)),
-        notes=tuple(dict.fromkeys(note for one in own.records for note in one.fit.notes)),
+        notes=_notes(own.records),
     )
+
+
+def _notes(records: Sequence[RunRecord]) -> tuple[str, ...]:
+    of_fits = dict.fromkeys(note for one in records for note in one.fit.notes)
+    return tuple(filter(None, [*of_fits, settings_apart(records)]))
 
 
 def _tuned(record: RunRecord) -> str:

@@ -87,9 +87,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Tied:
-    """How many targets of a data set have the time of the event before them."""
+    """How many targets of a task have the time of the event before them."""
 
     dataset: str
+    task: str
     split: str
     tied: float
     of: float
@@ -113,6 +114,7 @@ class Threats:
         changed: Records of source trees with uncommitted changes.
         learning: Records of methods that train something.
         tuned: How many of these have settings that a search found.
+        by_hand: Contestants of test targets with settings beside those of their preset.
     """
 
     leaks: tuple[str, ...]
@@ -123,6 +125,7 @@ class Threats:
     changed: int
     learning: int
     tuned: int
+    by_hand: tuple[str, ...]
 
 
 def commands_of(rows: Iterable[Row]) -> tuple[Command, ...]:
@@ -189,7 +192,8 @@ def threats_of(records: Sequence[RunRecord]) -> Threats:
         facts, name = record.dataset.facts, record.dataset.name
         number, of = count_of(facts, "test_targets_tied"), count_of(facts, "users_evaluated")
         if number is not None and of:
-            tied[name, record.protocol.split] = Tied(name, record.protocol.split, number, of)
+            own = Tied(name, record.task.name, record.protocol.split, number, of)
+            tied[own.dataset, own.task, own.split, own.tied, own.of] = own
     hub = (own.name for own in language_models(records) if not own.embedded)
     learning = [record for record in records if record.fit.trained_parameters]
     return Threats(
@@ -201,11 +205,19 @@ def threats_of(records: Sequence[RunRecord]) -> Threats:
         changed=sum(map(_changed, records)),
         learning=len(learning),
         tuned=sum(record.tuned is not None for record in learning),
+        by_hand=_each(_named(record) for record in records if _set_by_hand(record)),
     )
 
 
 def _named(record: RunRecord) -> str:
-    return f"{record.method.name} ({record.task.name} on {record.dataset.name})"
+    where = f"{record.task.name} on {record.dataset.name}"
+    part = "" if record.protocol.part == "test" else f", {record.protocol.part} targets"
+    return f"{record.method.name} ({where}{part}, preset {record.preset})"
+
+
+def _set_by_hand(record: RunRecord) -> bool:
+    asked_as_planned = record.protocol.part == "test" and not record.axes
+    return asked_as_planned and bool(record.method.changes) and record.tuned is None
 
 
 def _still_learning(record: RunRecord) -> bool:

@@ -88,6 +88,24 @@ def test_a_record_that_its_examples_contradict_is_refused(tmp_path, capsys):
     assert "beta: its record says recall@1 0.9, the examples beside it 0.29" in line
 
 
+def test_seeds_of_unlike_settings_are_said(tmp_path, capsys):
+    """Nobody set anything: the preset was another when the second seed was run."""
+    for seed, patience in ((0, 4), (1, 0)):
+        write_run(tmp_path, "alpha", 0.3, seed)
+        record = write_run(tmp_path, "beta", 0.3, seed)
+        (path,) = tmp_path.glob(f"*beta-{seed}*/record.json")
+        settings = {"fit": {"patience": patience}, "layers": 2, "new": 1} | (
+            {"only_here": 3} if seed else {}
+        )
+        method = record.method.model_copy(update={"settings": settings})
+        path.write_text(record.model_copy(update={"method": method}).model_dump_json())
+    assert main(["compare", str(tmp_path), str(tmp_path), "--a", "alpha", "--b", "beta"]) == 0
+    told = capsys.readouterr().out
+    assert "beta: its seeds had different settings: fit.patience 4 (seed 0), 0 (seed 1)" in told
+    assert "alpha: its seeds" not in told
+    assert "only_here" not in told
+
+
 def test_a_run_is_compared_with_what_is_published(tmp_path, capsys):
     """What was published has hashes in place of users."""
     for method in ("alpha", "beta"):

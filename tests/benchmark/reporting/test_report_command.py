@@ -83,6 +83,36 @@ def test_titles_and_conclusions_name_the_language_model(text) -> None:
     assert all("org/model" in words for words in re.findall(r"!\[([^\]]*)\]\(.*results", text))
 
 
+def test_the_first_sentence_counts_the_verdicts_of_all_planned_tests(text) -> None:
+    first = text.partition("\n## ")[0]
+    counts = re.search(
+        r"it is better in (\d+), worse in (\d+), equivalent in (\d+), .* (\d+)", first
+    )
+    assert counts is not None
+    part = text.partition("## The tests that were fixed beforehand")[2].partition("\n## ")[0]
+    marks = re.findall(r"\| (?:▲|▼|≈|\?) (\w+) \|", part)
+    verdicts = ("better", "worse", "equivalent", "undecided")
+    assert [int(own) for own in counts.groups()] == [marks.count(own) for own in verdicts]
+    assert marks
+
+
+def test_where_slices_are_missing_is_said(tmp_path) -> None:
+    other = results.DatasetFacts(name="ml-1m", fingerprint="g", target_hash="t")
+    write_comparison(tmp_path / "runs", seeds=(0,))
+    write_run(tmp_path / "runs", "user_llm", 0.3, dataset=other, config_hash="e" * 64,
+              examples=False, method_changes={"loss": "token"})  # fmt: skip
+    assert main(["report", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 0
+    text = (tmp_path / "out" / "REPORT.md").read_text()
+    part = text.partition("## Slices of the users")[2].partition("\n## ")[0]
+    missing = part.partition("Missing, since")[2]
+    assert re.findall(r"^- (.*)", missing, re.MULTILINE) == [
+        "next_item on ml-1m, split last, test targets, preset quick"
+    ]
+    threats = text.partition("## Threats to validity")[2].partition("\n## ")[0]
+    assert "user_llm (next_item on ml-1m, preset quick)" in threats.partition("set by hand")[2]
+    assert "**Size of the language model.**" in threats
+
+
 def test_the_page_holds_its_figures_and_what_the_text_says(written, text) -> None:
     page = (written / "report" / "report.html").read_text()
     figures = re.findall(r"\]\((figures/[^)]+\.png)\)", text)

@@ -67,4 +67,6 @@ def test_the_threat_says_how_much_was_tuned(report) -> None:
 
 
 def test_where_nothing_was_tuned_somebody_chose(report) -> None:
-    assert choice(report(sasrec=None)).startswith("Settings were chosen by somebody who may have")
+    assert choice(report(sasrec=None)).startswith(
+        "No setting was found by a search: all were chosen"
+    )
