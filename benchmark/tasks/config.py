@@ -14,7 +14,7 @@ class TaskSettings(BaseModel):
 
     batch_size: int = Field(128, ge=1, description="Users asked at a time.")
     bootstrap_samples: int = Field(
-        2000, ge=100, description="Resamples behind the 95% interval of a metric."
+        2000, ge=100, le=1_000_000, description="Resamples behind the 95% interval of a metric."
     )
     bootstrap_seed: int = Field(0, ge=0, description="Seed of the resampling.")
     validation_users: int = Field(

@@ -243,3 +243,13 @@ def test_verifying_imports_no_torch(tmp_path: Path) -> None:
     code, *modules = done.stderr.split()
     assert code == "0", done.stdout
     assert not {"torch", "lightning", "transformers"} & set(modules)
+
+
+def test_a_record_cannot_ask_for_a_resampling_without_end(tmp_path: Path) -> None:
+    path = keep(tmp_path, "next_item")
+    record = json.loads(path.read_text())
+    record["task"]["settings"]["bootstrap_samples"] = 10**9
+    path.write_text(json.dumps(record))
+    verdict = check(path, TABLES)
+    assert verdict.status == UNCHECKED
+    assert "bootstrap_samples" in verdict.problems[0]
