@@ -13,7 +13,7 @@ from benchmark.provenance import differences_in_code, version_of
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, records_of
-from benchmark.results import Row, RunRecord, beside, comparison_group
+from benchmark.results import Row, RunRecord, asked, beside, comparison_group
 from benchmark.settings import flatten
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Ablation:
         description: What they vary.
         method: Whose settings.
         task: What was asked.
+        settings: What somebody set of the task, name → value.
         dataset: Of which data.
         split: With which split.
         part: Of which targets.
@@ -70,6 +71,7 @@ class Ablation:
     description: str
     method: str
     task: str
+    settings: dict[str, Any]
     dataset: str
     split: str
     part: str
@@ -87,7 +89,9 @@ class Ablation:
         """What was varied, and asked of which data."""
         return (
             f"{' by '.join(self.axes)} of {self.method}: {self.task} on {self.dataset}, split "
-            f"{self.split}, {self.part} targets, preset {self.preset}"
+            f"{self.split}, "
+            + "".join(f"{name}={value}, " for name, value in self.settings.items())
+            + f"{self.part} targets, preset {self.preset}"
             + (f", {self.beside}" if self.beside else "")
         )
 
@@ -192,6 +196,7 @@ def _ablation(
         description="; ".join(axis.description for axis in axes),
         method=axes[0].method,
         task=record.task.name,
+        settings=asked(record),
         dataset=record.dataset.name,
         split=record.protocol.split,
         part=record.protocol.part,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from benchmark.differences import Estimate
 from benchmark.evidence.family import Plan
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import records_of
-from benchmark.results import Row, beside, comparison_group
+from benchmark.results import Row, asked, beside, comparison_group
 from benchmark.sweep_points import Point, points_of
 
 LENGTH = "seq_len"
@@ -53,6 +54,7 @@ class Sweep:
     Attributes:
         axes: What was varied, the first along the figures.
         task: What was asked.
+        settings: What somebody set of the task, name → value.
         dataset: Of which data.
         split: With which split.
         part: Of which targets.
@@ -67,6 +69,7 @@ class Sweep:
 
     axes: tuple[str, ...]
     task: str
+    settings: dict[str, Any]
     dataset: str
     split: str
     part: str
@@ -83,7 +86,8 @@ class Sweep:
         """What was varied, and asked of which data."""
         return (
             f"{' by '.join(self.axes)}: {self.task} on {self.dataset}, split {self.split}, "
-            f"{self.part} targets, preset {self.preset}"
+            + "".join(f"{name}={value}, " for name, value in self.settings.items())
+            + f"{self.part} targets, preset {self.preset}"
             + (f", {self.beside}" if self.beside else "")
         )
 
@@ -163,6 +167,7 @@ def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan, way: str) -> Sw
     return Sweep(
         axes=axes,
         task=first.task.name,
+        settings=asked(first),
         dataset=first.dataset.name,
         split=first.protocol.split,
         part=first.protocol.part,

@@ -174,6 +174,20 @@ def test_fits_that_knew_of_other_tasks_are_swept_apart(tmp_path) -> None:
     assert all(own.seeds == 1 for own in shared.lines)
 
 
+def test_titles_say_what_was_set_of_the_task(tmp_path) -> None:
+    """Some users of a data set are not all of them."""
+    task = make_record("x").task.model_copy(update={"changes": {"users": 100, "batch_size": 8}})
+    write_variant(tmp_path, 0.4, task=task)
+    write_variant(tmp_path, 0.2, "scratch", task=task)
+    for length in (10, 200):
+        write_run(tmp_path, "user_llm", 0.4, axes={"seq_len": length}, task=task,
+                  method_changes={"items": length})  # fmt: skip
+    report = make_report([tmp_path], TABLES, 0.01)
+    for own in (*report.ablations, *report.sweeps):
+        assert "split last, users=100, test targets" in own.title
+    assert len(report.ablations) == len(report.sweeps) == 1
+
+
 def test_longer_histories_are_compared_by_user(tmp_path) -> None:
     write_sweep(tmp_path, decline=0.1)
     report = make_report([tmp_path], TABLES, 0.01)
