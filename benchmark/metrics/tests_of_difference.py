@@ -32,7 +32,7 @@ def sign_flip_test(differences: np.ndarray, *, samples: int = 9999, seed: int = 
     """
     if not len(differences) or not np.isfinite(differences).all():
         raise ValueError("a test needs values, all of them numbers")
-    apart = differences[differences != 0]
+    apart = np.sort(differences[differences != 0])  # the same draws in whatever order users stand
     if len(apart) < 2:  # one sign says nothing, and scipy wants two values
         return 1.0
     found = stats.permutation_test(

@@ -19,6 +19,12 @@ def test_few_differing_users_are_tested_exactly():
     assert sign_flip_test(np.array([1.0, -1, 0, 0])) == 1.0
 
 
+def test_the_order_of_users_does_not_matter():
+    rng = np.random.default_rng(11)
+    differences = rng.normal(0.1, 1.0, 200)
+    assert sign_flip_test(differences) == sign_flip_test(rng.permutation(differences))
+
+
 def test_on_right_and_wrong_answers_it_agrees_with_mcnemar():
     rng = np.random.default_rng(0)
     one, two = rng.random(900) < 0.10, rng.random(900) < 0.13
