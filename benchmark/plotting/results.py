@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 NEXT_ITEM_BARS = ("recall@1", "recall@5", "recall@10")
 _SHORTEST_SECONDS = 1.0
 """Shorter trainings are drawn here: on a logarithmic axis they would push all others aside."""
+_UPRIGHT = 60
+"""Characters of a label that the vertical axis is long enough for."""
 
 
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
@@ -158,7 +160,9 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
         )  # fmt: skip
     _scale_time(axes, lines)
     axes.set_ylim(bottom=0)
-    axes.set_ylabel(f"{metric} (whiskers: 95% interval over users{_mean_of(summary)})")
+    what = f"{metric} (whiskers: 95% interval over users{_mean_of(summary)})"
+    # A longer line would run out of the axis and through the lines below the title.
+    axes.set_ylabel(what if len(what) <= _UPRIGHT else what.replace(" (", "\n(", 1))
     faint = "; faint lines: validation while training" if drawn else ""
     axes.set_xlabel(f"training seconds, every stage counted{faint}")
     clear_frame(axes, "both")

@@ -85,6 +85,22 @@ def test_labels_of_the_time_figure_do_not_overlap_and_stay_inside(rows):
         assert box.y1 <= inside.y1
 
 
+@pytest.mark.parametrize("more", [(), (1,), (1, 2)])
+def test_the_label_of_the_upright_axis_is_no_longer_than_the_axis(rows, more):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    again = [row_of(make_record("sasrec", seed), rows[0].path) for seed in more]
+    found = [*rows, *again]
+    figure = draw_time(summarise(found), learning_curves(found), "t\none line\nand another")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes = figure.axes[0]
+    label = axes.yaxis.label.get_window_extent(canvas.get_renderer())
+    assert "mean of" in axes.get_ylabel() or not more
+    assert axes.bbox.y0 - 1 <= label.y0
+    assert label.y1 <= axes.bbox.y1 + 1
+
+
 def test_nothing_of_a_figure_is_cut_off(rows):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
