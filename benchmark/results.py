@@ -244,6 +244,10 @@ def read_record(path: Path) -> RunRecord:
         if isinstance(error, ValidationError):
             first = error.errors()[0]
             problem = bounded(f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}", NAME)
+        # Another file that somebody named is theirs: nothing around it is to be deleted.
+        if path.name != RECORD:
+            right = f"name a {RECORD}, or a folder with some"
+            raise UserError(f"{path} is no record: {problem}; {right}") from None
         raise UserError(f"{path} is broken: {problem}; delete its folder and run again") from None
 
 

@@ -63,6 +63,14 @@ def test_what_is_no_record_is_one_line(tmp_path, text):
         load_records([tmp_path])
 
 
+def test_a_file_of_another_kind_is_not_to_be_deleted(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("# mine")
+    with pytest.raises(UserError, match=r"is no record.*name a record\.json") as caught:
+        load_records([path])
+    assert "delete" not in str(caught.value)
+
+
 def test_no_record_and_no_folder_are_errors(tmp_path):
     with pytest.raises(UserError, match=r"no record\.json under"):
         load_records([tmp_path])
