@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,7 @@ def _table(first: str, *others: str) -> Table:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3f}"
+    return "n/a" if math.isnan(value) else f"{value:.3f}"
 
 
 def _signed(own: Estimate) -> str:

@@ -168,3 +168,12 @@ def test_what_only_one_was_asked_is_said(tmp_path, capsys):
     told = [line for line in capsys.readouterr().out.splitlines() if "not compared" in line]
     assert len(told) == 2
     assert "nearest: differs in task version (alpha and beta)" in told[0]
+
+
+def test_of_a_single_user_nothing_is_detectable(tmp_path, capsys):
+    finished(tmp_path, "alpha", np.array([True]))
+    finished(tmp_path, "beta", np.array([False]))
+    assert main(["compare", str(tmp_path / "alpha-s0"), str(tmp_path / "beta-s0")]) == 0
+    told = capsys.readouterr().out
+    assert "nan" not in told
+    assert told.split("undecided")[1].split()[0] == "n/a"
