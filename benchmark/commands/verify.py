@@ -41,7 +41,7 @@ def verify_command(
 def _line(verdict: Verdict) -> str:
     line = f"{verdict.status}: {verdict.path}"
     if verdict.status == OK:
-        line += f": {verdict.numbers} numbers of {verdict.users:,} users"
+        line += f": {counted(verdict.numbers, 'number')} of {counted(verdict.users, 'user')}"
     if verdict.problems:
         more = len(verdict.problems) - _SHOWN
         rest = f"; and {more} more" if more > 0 else ""

@@ -16,7 +16,7 @@ from benchmark.cli import main
 from benchmark.example_files import Stored, compact, write_examples
 from benchmark.results import SCHEMA_VERSION
 from benchmark.tables import default_tables
-from benchmark.verification import DIFFERS, NO_EXAMPLES, OK, UNCHECKED, check
+from benchmark.verification import DIFFERS, NO_EXAMPLES, OK, UNCHECKED, Verdict, check
 from tests.judged import TASKS, judged, keep
 
 TABLES = default_tables()
@@ -253,3 +253,13 @@ def test_a_record_cannot_ask_for_a_resampling_without_end(tmp_path: Path) -> Non
     verdict = check(path, TABLES)
     assert verdict.status == UNCHECKED
     assert "bootstrap_samples" in verdict.problems[0]
+
+
+def test_one_user_is_counted_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = [Verdict(Path("a"), OK, users=1, numbers=1), Verdict(Path("b"), OK, users=1200)]
+    monkeypatch.setattr("benchmark.commands.verify.verify", lambda *_: verdicts)
+    assert main(["verify", "runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["ok: a: 1 number of 1 user", "ok: b: 0 numbers of 1,200 users"]
