@@ -59,7 +59,7 @@ torture: setup
 	$(BIN)/python -m tests.torture.full_disk
 
 readme-results: setup
-	$(BIN)/python -m benchmark.readme_results README.md docs/results.md
+	$(BIN)/python -m benchmark.records.readme_results README.md docs/results.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

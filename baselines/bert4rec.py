@@ -19,7 +19,7 @@ from benchmark.events import EventLog
 from benchmark.protocols import BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING
 from benchmark.types import HistoryBatch, StageReport
-from userllm.event_encoder import Encoded, EventEncoder
+from userllm.encoder.event_encoder import Encoded, EventEncoder
 from userllm.nn.loss import catalogue_cross_entropy
 
 
@@ -115,11 +115,11 @@ class Bert4RecModel(EventEncoder):
         return self.net.output_bias
 
     def drawn(self, batch: HistoryBatch) -> Masked:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return Masked(batch, self._choose(batch))
 
     def targets(self, batch: Masked) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return int(batch.chosen.sum())
 
     def training_loss(self, batch: HistoryBatch | Masked) -> Tensor:

@@ -18,7 +18,7 @@ from benchmark.errors import unknown
 from benchmark.protocols import USER_ENCODER, BuiltEncoder, FitContext, TrainingData
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import HistoryBatch, StageReport
-from userllm.event_encoder import Encoded, EventEncoder
+from userllm.encoder.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer, FeedForward
 from userllm.nn.feature_embedding import FeatureEmbedding
 from userllm.nn.loss import full_precision
@@ -101,11 +101,11 @@ class DualEncoderModel(EventEncoder):
         return F.normalize(self.user_head(self.body(F.embedding(items, vectors))), dim=-1)
 
     def drawn(self, batch: HistoryBatch) -> AgainstOthers:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return AgainstOthers(batch, self._others(batch))
 
     def targets(self, batch: AgainstOthers) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return int(batch.windows.mask[:, 1:].sum())
 
     def _others(self, batch: HistoryBatch) -> Tensor:

@@ -23,11 +23,11 @@ from benchmark.protocols import (
     TrainingData,
 )
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
-from userllm.cache import cached_stage, stage_key
-from userllm.event_encoder import EventEncoder
-from userllm.label_head import LabelModel, fit_label_head, label_goal
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.goals.label_head import LabelModel, fit_label_head, label_goal
 from userllm.trainable import all_parameters, trained_parameters
-from userllm.training import device_facts, training_device
+from userllm.training.cache import cached_stage, stage_key
+from userllm.training.loop import device_facts, training_device
 
 _WEIGHTS = "model.safetensors"
 _HEAD = "label"
@@ -40,7 +40,7 @@ class EncoderBaseline(ABC, Generic[Model]):
     """A method whose model is a user encoder: it ranks items, and labels by a head on its states.
 
     For items it is the model, trained to predict the next one. For labels the model is trained
-    so first, on what all tasks share, then gets a head; see `userllm.label_head`.
+    so first, on what all tasks share, then gets a head; see `userllm.goals.label_head`.
 
     Args:
         settings: Its settings.

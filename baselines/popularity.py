@@ -15,7 +15,7 @@ from benchmark.goals import LabelGoal
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.schema import PADDING
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
-from userllm.label_head import label_goal
+from userllm.goals.label_head import label_goal
 
 
 class Popularity:

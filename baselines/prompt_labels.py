@@ -20,11 +20,11 @@ from userllm.decoding import (
     text_prefix,
     title_layout,
 )
-from userllm.dividing import EachRow
-from userllm.examples import end_filled
-from userllm.label_goal import LabelBatch, label_batches, label_loss
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.goals.examples import end_filled
+from userllm.goals.label_goal import LabelBatch, label_batches, label_loss
+from userllm.llm.language_model import LanguageModel
+from userllm.training.dividing import EachRow
 
 
 @dataclass(frozen=True)

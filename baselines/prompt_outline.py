@@ -20,9 +20,9 @@ from benchmark.outlines import (
 )
 from benchmark.schema import ITEM
 from benchmark.types import HistoryBatch, PromptTokens
-from userllm.corpus import item_title_tokens
 from userllm.history_text import HistoryText
-from userllm.llm_outline import LlmOutline
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.outline import LlmOutline
 
 
 def outline(request: OutlineRequest) -> PromptOutline:

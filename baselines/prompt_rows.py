@@ -9,7 +9,7 @@ from benchmark.errors import UserError
 from benchmark.schema import SUMMARY, TEXT
 from benchmark.types import HistoryBatch, PromptTokens
 from userllm.history_text import HistoryText
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 
 REVIEWS = {TEXT: " | Review:", SUMMARY: " | Summary:"}
 """What stands before what was written, as it does at the end of a prompt."""

@@ -13,9 +13,9 @@ from baselines.prompt_rows import PromptRows
 from benchmark.events import EventLog
 from benchmark.goals import TextGoal
 from userllm.decoding import branch_states, pack, text_prefix
-from userllm.examples import end_filled, endless_rows, gather_histories
-from userllm.llm import LanguageModel
-from userllm.text_goal import TextBatch, text_batch, text_loss
+from userllm.goals.examples import end_filled, endless_rows, gather_histories
+from userllm.goals.text_goal import TextBatch, text_batch, text_loss
+from userllm.llm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ class TextLikelihood(nn.Module):
         self.llm = llm
 
     def drawn(self, prompted: PromptedTexts) -> PromptedTexts:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return prompted
 
     def targets(self, prompted: PromptedTexts) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return int(prompted.batch.scored[prompted.kept.flatten()].sum())
 
     def training_loss(self, prompted: PromptedTexts) -> Tensor:

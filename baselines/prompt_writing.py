@@ -9,8 +9,8 @@ import torch
 
 from benchmark.goals import Decoding
 from userllm.decoding import POSITIONS_AT_ONCE
-from userllm.llm import LanguageModel
-from userllm.modes import by_options_alone, evaluating
+from userllm.llm.language_model import LanguageModel
+from userllm.training.modes import by_options_alone, evaluating
 
 
 def write(llm: LanguageModel, rows: Sequence[Sequence[int]], decoding: Decoding) -> list[str]:

@@ -31,7 +31,7 @@ from benchmark.events import EventLog
 from benchmark.protocols import USER_ENCODER, FitContext, TrainingData
 from benchmark.schema import ITEM
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
-from userllm.dividing import EachRow
+from userllm.training.dividing import EachRow
 
 USER_FIELD, ITEM_FIELD, LENGTH_FIELD, SEQUENCE = "user_id", "item_id", "item_length", "item_id_list"
 

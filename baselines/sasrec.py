@@ -11,7 +11,7 @@ from baselines.window_stage import windows_of
 from benchmark.protocols import FitContext, TrainingData
 from benchmark.schema import ITEM, PADDING, Feature, FeatureKind, FeatureSchema
 from benchmark.types import HistoryBatch, StageReport
-from userllm.event_encoder import Encoded, EventEncoder
+from userllm.encoder.event_encoder import Encoded, EventEncoder
 from userllm.nn.blocks import CausalTransformer
 from userllm.nn.loss import catalogue_cross_entropy
 
@@ -59,11 +59,11 @@ class SasRecModel(EventEncoder):
         return catalogue_cross_entropy(states[real], self.items.weight, items[:, 1:][real])
 
     def drawn(self, batch: HistoryBatch) -> HistoryBatch:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return batch
 
     def targets(self, batch: HistoryBatch) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return int(batch.mask[:, 1:].sum())
 
 

@@ -28,15 +28,15 @@ from benchmark.types import (
     rank_scores,
 )
 from userllm.compatibility import spoken_titles
-from userllm.corpus import item_title_tokens, language_model
 from userllm.decoding import choice_log_probs
+from userllm.decoding.trie import TitleTrie, build_trie
+from userllm.encoder.windows import endless_windows, targets_per_window
+from userllm.goals.label_goal import label_trie
 from userllm.history_text import HistoryText, PackedTitles
-from userllm.label_goal import label_trie
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import item_title_tokens, language_model
+from userllm.llm.language_model import LanguageModel
 from userllm.trainable import all_parameters, trained_parameters, with_lora
-from userllm.training import Stage, run_stage
-from userllm.trie import TitleTrie, build_trie
-from userllm.windows import endless_windows, targets_per_window
+from userllm.training.loop import Stage, run_stage
 
 
 class TextPrompt:
@@ -244,11 +244,11 @@ class _TitleLikelihood(nn.Module):
         self.trie = trie
 
     def drawn(self, batch: PackedTitles) -> PackedTitles:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return batch
 
     def targets(self, batch: PackedTitles) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return len(batch.targets)
 
     def training_loss(self, batch: PackedTitles) -> Tensor:

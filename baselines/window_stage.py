@@ -12,9 +12,9 @@ from benchmark.events import EventLog
 from benchmark.protocols import CandidateRanker, FitContext
 from benchmark.types import FitReport
 from userllm.config import FitSettings, OptimizerSettings
+from userllm.encoder.windows import endless_windows, targets_per_window
 from userllm.trainable import all_parameters, trained_parameters
-from userllm.training import Stage, run_stage
-from userllm.windows import endless_windows, targets_per_window
+from userllm.training.loop import Stage, run_stage
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def fit_in_one_stage(
 
     Args:
         method: Ranks at each look; it must use `learner`.
-        learner: See `userllm.module.Learner`.
+        learner: See `userllm.training.module.Learner`.
         material: What it learns from.
         context: What the harness handed over.
         fit: Epochs, looks and patience.

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark import __version__
-from benchmark.ablate_app import ablate
-from benchmark.compare_app import compare
-from benchmark.data_app import data
+from benchmark.apps.ablate import ablate
+from benchmark.apps.compare import compare
+from benchmark.apps.data import data
+from benchmark.apps.records import import_, publish, verify
+from benchmark.apps.report import report
+from benchmark.apps.run import run
+from benchmark.apps.sweep import sweep
+from benchmark.apps.tune import tune
+from benchmark.display.terminal import harmless_output
+from benchmark.display.visible import NAME, bounded
 from benchmark.errors import RunError, UserError
-from benchmark.records_app import import_, publish, verify
-from benchmark.report_app import report
-from benchmark.run_app import run
-from benchmark.stopping import say_stopped, stoppable, was_stopped
-from benchmark.sweep_app import sweep
-from benchmark.terminal import harmless_output
-from benchmark.tune_app import tune
-from benchmark.visible import NAME, bounded
+from benchmark.system.stopping import say_stopped, stoppable, was_stopped
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
@@ -186,7 +186,7 @@ def show(
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:
-    """Runs one command; see `benchmark.terminal` for what it prints.
+    """Runs one command; see `benchmark.display.terminal` for what it prints.
 
     Args:
         arguments: What follows the program's name; `sys.argv` where None.

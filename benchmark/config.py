@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from benchmark.cores import default_threads
 from benchmark.cost.config import SECTION
 from benchmark.entries import ability
 from benchmark.errors import UserError, unknown
@@ -23,6 +22,7 @@ from benchmark.settings import (
     parse_assignment,
     parse_yaml,
 )
+from benchmark.system.cores import default_threads
 from benchmark.tables import Tables
 from benchmark.whole_numbers import whole_number
 

@@ -99,8 +99,8 @@ class MethodEntry(Entry):
         length: The setting that says how long a history it reads, dotted; "" = none, or that of
             its encoder where it takes one.
         studied: Whether the study is about it: it is what baselines are compared with.
-        in_stages: Whether it trains by `userllm.training.run_stage` alone, so that a dry run can
-            rehearse it.
+        in_stages: Whether it trains by `userllm.training.loop.run_stage` alone, so that a dry run
+            can rehearse it.
     """
 
     settings: str = ""

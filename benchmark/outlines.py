@@ -46,7 +46,7 @@ class OutlineRequest:
         data: Names items and features.
         settings: Of the method.
         encoder: What stands in its encoder slot, on the device `meta`; None without a slot.
-        llm: The language model's own outline, see `userllm.llm_outline`.
+        llm: The language model's own outline, see `userllm.llm.outline`.
         query_tokens: Tokens that ask, the first token of a text included; None = those of the
             settings' query.
         answer_tokens: Tokens of an answer, for which room is left.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark.stopping import say_stopped, stoppable
+from benchmark.system.stopping import say_stopped, stoppable
 
 
 def main() -> int:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.ranks import Spread
-from userllm.dividing import Divider, Part, rows_of
+from benchmark.system.ranks import Spread
+from userllm.training.dividing import Divider, Part, rows_of
 
 
 def gradient(learner: nn.Module) -> dict[str, Tensor]:

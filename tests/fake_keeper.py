@@ -8,7 +8,7 @@ from benchmark.entries import MethodEntry
 from benchmark.tables import Tables
 from benchmark.types import StageReport
 from tests.fakes import Fake, make_tables
-from userllm.cache import cached_stage
+from userllm.training.cache import cached_stage
 
 
 class Keeper(Fake):

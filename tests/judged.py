@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from benchmark import results
 from benchmark.data.splits import split_cold_items, split_last
 from benchmark.data.splits_config import ColdItemsSettings
-from benchmark.example_files import Stored, write_examples
+from benchmark.records import results
+from benchmark.records.example_files import Stored, write_examples
 from benchmark.tasks.config import NextItemSettings, ReviewGenerationSettings
 from benchmark.tasks.evaluation import Evaluation
 from benchmark.tasks.next_item import NextItem

@@ -9,11 +9,11 @@ import torch
 from benchmark.cost.traced import traced_flops
 from benchmark.outlines import Outline, OutlineRequest, Question
 from benchmark.protocols import TrainingData
-from userllm.corpus import corpus
-from userllm.embedded import train_tokenizer
-from userllm.llm import LanguageModel
-from userllm.llm_from_shape import outline_llm
-from userllm.llm_outline import LlmOutline
+from userllm.llm.corpus import corpus
+from userllm.llm.embedded import train_tokenizer
+from userllm.llm.from_shape import outline_llm
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.outline import LlmOutline
 
 WIDTH = 96
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark import results
+from benchmark.records import results
 
 
 def make_record(method: str, seed: int = 0, *, recall: float = 0.2, seconds: float = 30.0,

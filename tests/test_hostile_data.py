@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
-from benchmark.results import RECORD
+from benchmark.records.results import RECORD
 
 ACTS = (
     '<script>alert(1)</script>"><img src=x onerror=alert(2)> [l](javascript:alert(3)) `|** \n# x\n'

@@ -10,8 +10,8 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from benchmark.readme_results import rewritten
-from userllm.llm import LanguageModel
+from benchmark.records.readme_results import rewritten
+from userllm.llm.language_model import LanguageModel
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

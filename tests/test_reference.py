@@ -7,9 +7,9 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmark.results import EXAMPLES, find_records
+from benchmark.records.results import EXAMPLES, find_records
+from benchmark.records.verification import NO_EXAMPLES, OK, check
 from benchmark.tables import default_tables
-from benchmark.verification import NO_EXAMPLES, OK, check
 
 REFERENCE = Path(__file__).parent.parent / "results/reference"
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from benchmark import results
 from benchmark.config import read_config
 from benchmark.data.made_up.layouts import write_layout
 from benchmark.data.made_up.synthetic import SyntheticSettings
@@ -27,8 +26,9 @@ from benchmark.data.store.prepare import prepare
 from benchmark.data.store.store import open_dataset
 from benchmark.datasets import DATASETS
 from benchmark.errors import UserError
-from benchmark.example_files import read_examples
 from benchmark.importing.predictions import read_predictions
+from benchmark.records import results
+from benchmark.records.example_files import read_examples
 from benchmark.tuning.space import Dimension, Space
 from benchmark.tuning.study import Study
 from benchmark.tuning.tuned import read_tuned
@@ -38,8 +38,8 @@ from tests.judged import keep
 from tests.userllm.families.checkpoints import save_checkpoint
 from tests.userllm.own_rows import tiny_user_llm
 from userllm import checkpoint
-from userllm.llm_loading import load_language_model
-from userllm.resume import CheckpointFile
+from userllm.llm.loading import load_language_model
+from userllm.training.resume import CheckpointFile
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import torch
 from benchmark.schema import Feature, FeatureKind, FeatureSchema, IdMap
 from benchmark.types import Catalog, HistoryBatch
 from userllm.config import TransformerSettings
-from userllm.embedded import train_tokenizer
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie, build_trie
-from userllm.user_encoder import UserEncoder
+from userllm.decoding.trie import TitleTrie, build_trie
+from userllm.encoder.user_encoder import UserEncoder
+from userllm.llm.embedded import train_tokenizer
+from userllm.llm.language_model import LanguageModel
 
 TITLES = [
     "Heat",

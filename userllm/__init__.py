@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from benchmark.schema import Feature, FeatureKind, FeatureSchema
     from benchmark.types import Catalog, HistoryBatch
     from userllm.config import UserEncoderSettings, UserLLMSettings
-    from userllm.event_encoder import EventEncoder
+    from userllm.encoder.event_encoder import EventEncoder
+    from userllm.encoder.user_encoder import UserEncoder
     from userllm.histories import build_catalog, build_log, infer_schema
-    from userllm.llm import LanguageModel
-    from userllm.llm_loading import load_language_model
+    from userllm.llm.language_model import LanguageModel
+    from userllm.llm.loading import load_language_model
     from userllm.model import UserLLM
     from userllm.progress import Printed
-    from userllm.user_encoder import UserEncoder
 
 __all__ = [
     "Catalog",
@@ -61,13 +61,13 @@ _PLACES = {
     "benchmark.schema": ("Feature", "FeatureKind", "FeatureSchema"),
     "benchmark.types": ("Catalog", "HistoryBatch"),
     "userllm.config": ("UserEncoderSettings", "UserLLMSettings"),
-    "userllm.event_encoder": ("EventEncoder",),
+    "userllm.encoder.event_encoder": ("EventEncoder",),
     "userllm.histories": ("build_catalog", "build_log", "infer_schema"),
-    "userllm.llm": ("LanguageModel",),
-    "userllm.llm_loading": ("load_language_model",),
+    "userllm.llm.language_model": ("LanguageModel",),
+    "userllm.llm.loading": ("load_language_model",),
     "userllm.model": ("UserLLM",),
     "userllm.progress": ("Printed",),
-    "userllm.user_encoder": ("UserEncoder",),
+    "userllm.encoder.user_encoder": ("UserEncoder",),
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names}
 

@@ -27,15 +27,15 @@ from benchmark.types import (
     StageReport,
 )
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.corpus import shuffled_titles
 from userllm.decoding import chunks
-from userllm.event_encoder import EventEncoder
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
-from userllm.llm import LanguageModel
-from userllm.llm_loading import wrap_language_model
-from userllm.modes import evaluating
+from userllm.llm.corpus import shuffled_titles
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.loading import wrap_language_model
 from userllm.progress import Silent
-from userllm.user_encoder import UserEncoder
+from userllm.training.modes import evaluating
 
 if TYPE_CHECKING:
     from userllm.fitting import Fitting
@@ -115,7 +115,9 @@ def _item_text(
         return None
     if catalog is None:
         raise UserError("item_text=true: give the catalogue, whose texts are to be read")
-    from userllm.item_text import embed_items  # it imports checkpoint, which needs this file
+    from userllm.encoder.item_text import (
+        embed_items,  # it imports checkpoint, which needs this file
+    )
 
     return embed_items(llm, catalog, schema, planned)
 
@@ -189,7 +191,9 @@ def fit(
 
 def _pretrain(model: UserLLM, log: EventLog, told: Fitting) -> StageReport:
     """Trains the encoder that `build` made to predict the next event."""
-    from userllm.pretraining import pretrain  # it loads Lightning, which asking does without
+    from userllm.encoder.pretraining import (
+        pretrain,  # it loads Lightning, which asking does without
+    )
 
     encoder, planned = model.encoder, model.encoder_settings
     if planned is None or not isinstance(encoder, UserEncoder):
@@ -246,7 +250,7 @@ def rank(
     Raises:
         UserError: No catalogue, `k` below 1, or histories that cannot be read.
     """
-    from userllm import ranking  # it imports the model, which imports this file
+    from userllm.decoding import ranking  # it imports the model, which imports this file
 
     catalog = _need_catalog(model)
     if k < 1:

@@ -24,11 +24,11 @@ from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema
 from userllm import description
 from userllm.description import Description, LanguageModelFacts
-from userllm.event_encoder import EventEncoder
-from userllm.llm import LanguageModel
-from userllm.llm_loading import quiet, wrap_language_model
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.encoder.user_encoder import UserEncoder
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.loading import quiet, wrap_language_model
 from userllm.trainable import LORA, has_lora, with_lora
-from userllm.user_encoder import UserEncoder
 
 if TYPE_CHECKING:
     from userllm.model import UserLLM

@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchmark.errors import UserError
 from benchmark.types import Catalog
 from userllm.config import UserLLMSettings
-from userllm.corpus import item_title_tokens
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.language_model import LanguageModel
 
 LONGEST_QUERY_TOKENS = 32
 

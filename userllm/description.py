@@ -15,8 +15,8 @@ from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, IdMap
 from benchmark.types import TEXT_SOURCES, TITLES, Catalog
 from userllm.config import TransformerSettings, UserEncoderSettings, UserLLMSettings
-from userllm.event_encoder import EventEncoder
-from userllm.user_encoder import UserEncoder
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.encoder.user_encoder import UserEncoder
 
 if TYPE_CHECKING:
     from userllm.model import UserLLM

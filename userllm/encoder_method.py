@@ -15,12 +15,12 @@ from benchmark.goals import LabelGoal
 from benchmark.protocols import USER_ENCODER, BuiltEncoder, FitContext, TrainingData
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, rank_scores
 from userllm.config import UserEncoderSettings
-from userllm.event_encoder import EventEncoder
-from userllm.item_text import item_vectors
-from userllm.label_head import LabelHead, LabelModel, fit_label_head, label_goal
-from userllm.pretraining import new_encoder, pretrained_encoder
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.encoder.item_text import item_vectors
+from userllm.encoder.pretraining import new_encoder, pretrained_encoder
+from userllm.goals.label_head import LabelHead, LabelModel, fit_label_head, label_goal
 from userllm.trainable import all_parameters, trained_parameters
-from userllm.training import training_device
+from userllm.training.loop import training_device
 
 _WEIGHTS, _HEAD = "encoder.safetensors", "label_head.safetensors"
 

@@ -13,14 +13,14 @@ from benchmark.events import EventLog
 from benchmark.goals import Goal, NextItemGoal
 from benchmark.types import IDS, Progress, StageReport
 from userllm.config import UserLLMSettings
-from userllm.feeds import feed_of, goal_facts, together
-from userllm.kept_stages import kept_stage
+from userllm.goals.feeds import feed_of, goal_facts, together
 from userllm.model import UserLLM
 from userllm.projector import Perceiver
-from userllm.recompute import checkpoint_activations
 from userllm.stages import Alignment, alignment_batches
 from userllm.trainable import apply_strategy
-from userllm.training import Stage
+from userllm.training.kept_stages import kept_stage
+from userllm.training.loop import Stage
+from userllm.training.recompute import checkpoint_activations
 
 
 @dataclass(frozen=True)

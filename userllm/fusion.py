@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.nn.attention import Attention
 from userllm.nn.blocks import FeedForward
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from benchmark.errors import UserError
 from userllm.fusion import UserContext
-from userllm.llm import LanguageModel
-from userllm.modes import by_options_alone, evaluating
+from userllm.llm.language_model import LanguageModel
+from userllm.training.modes import by_options_alone, evaluating
 
 if TYPE_CHECKING:
     from userllm.model import UserLLM

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from benchmark.schema import ITEM, FeatureKind, FeatureSchema
 from benchmark.types import Catalog, HistoryBatch
-from userllm.corpus import SEPARATOR
 from userllm.decoding import Choices
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.corpus import SEPARATOR
+from userllm.llm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

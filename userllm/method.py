@@ -33,28 +33,28 @@ from benchmark.types import (
     StageReport,
     TextScores,
 )
-from userllm import ranking
-from userllm.answers import label_log_probs, lead_tokens, write
 from userllm.compatibility import LONGEST_QUERY_TOKENS, check_query, check_shape, spoken_titles
 from userllm.config import UserLLMSettings
-from userllm.corpus import (
+from userllm.decoding import ranking
+from userllm.encoder.event_encoder import EventEncoder
+from userllm.fitting import Fitting, fit
+from userllm.goals.answers import label_log_probs, lead_tokens, write
+from userllm.goals.label_goal import label_trie
+from userllm.llm.corpus import (
     corpus,
     held_out_items,
     item_lines,
     language_model,
     shuffled_titles,
 )
-from userllm.embedded import train_tokenizer
-from userllm.event_encoder import EventEncoder
-from userllm.fitting import Fitting, fit
-from userllm.label_goal import label_trie
-from userllm.llm import LanguageModel
-from userllm.llm_loading import outline_language_model
+from userllm.llm.embedded import train_tokenizer
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.loading import outline_language_model
 from userllm.model import UserLLM
 from userllm.muting import muted
 from userllm.perplexity import with_and_without_user
 from userllm.trainable import all_parameters, trained_parameters
-from userllm.training import training_device
+from userllm.training.loop import training_device
 
 
 class UserLLMMethod:

@@ -17,7 +17,6 @@ from benchmark.types import Catalog, HistoryBatch, Progress, StageReport
 from userllm import api, checkpoint
 from userllm.compatibility import LONGEST_QUERY_TOKENS, spoken_titles
 from userllm.config import UserEncoderSettings, UserLLMSettings
-from userllm.corpus import held_out_items
 from userllm.decoding import (
     Layout,
     Prefix,
@@ -27,13 +26,14 @@ from userllm.decoding import (
     catalogue_log_probs,
     read_prompt,
 )
-from userllm.event_encoder import Encoded, EventEncoder
+from userllm.decoding.trie import TitleTrie, build_trie
+from userllm.encoder.event_encoder import Encoded, EventEncoder
 from userllm.fusion import GATE_SPEED, CrossAttentionFusion, UserContext
 from userllm.histories import Histories
 from userllm.history_text import HistoryText
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import held_out_items
+from userllm.llm.language_model import LanguageModel
 from userllm.projector import EventProjector, Perceiver
-from userllm.trie import TitleTrie, build_trie
 
 
 class UserLLM(nn.Module):

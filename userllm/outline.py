@@ -21,10 +21,10 @@ from benchmark.protocols import PROJECTOR, USER_ENCODER
 from benchmark.types import HistoryBatch, PromptTokens
 from userllm.compatibility import LONGEST_QUERY_TOKENS, check_query, check_shape
 from userllm.config import UserLLMSettings
-from userllm.corpus import item_title_tokens
-from userllm.event_encoder import EventEncoder
+from userllm.encoder.event_encoder import EventEncoder
 from userllm.history_text import HistoryText
-from userllm.llm_outline import LlmOutline
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.outline import LlmOutline
 from userllm.model import UserLLM
 
 

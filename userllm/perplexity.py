@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.events import EventLog
 from benchmark.types import HistoryBatch, TextScores
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 
 LONGEST_LINE_TOKENS = 128

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from benchmark.schema import ITEM
 from benchmark.types import HistoryBatch
 from userllm.config import AlignSettings
+from userllm.decoding.likelihoods import item_likelihood
+from userllm.encoder.unmet import without_unmet
 from userllm.fusion import UserContext
-from userllm.likelihoods import item_likelihood
 from userllm.model import UserLLM
-from userllm.unmet import without_unmet
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,12 @@ class Alignment(nn.Module):
         self.noise = noise
 
     def drawn(self, shown: Tensor) -> Noisy:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         width = self.model.encoder.width
         return Noisy(shown, torch.randn(*shown.shape, width, device=shown.device))
 
     def targets(self, batch: Noisy) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         return len(batch)
 
     def training_loss(self, batch: Tensor | Noisy) -> Tensor:
@@ -140,8 +140,8 @@ class Tuning(nn.Module):
         positions: Positions a window (`P`).
         from_encoder: Share of targets replaced by draws from the encoder's distribution.
         held_out: `BoolTensor[N + 1]`, True = an item that may be no target; None = none.
-        unmet: `BoolTensor[N + 1]`, True = left out of the softmax, see `userllm.unmet`; None =
-            none.
+        unmet: `BoolTensor[N + 1]`, True = left out of the softmax, see `userllm.encoder.unmet`;
+            None = none.
     """
 
     held_out: Tensor | None
@@ -163,11 +163,11 @@ class Tuning(nn.Module):
         self.register_buffer("unmet", unmet, persistent=False)
 
     def drawn(self, batch: HistoryBatch) -> Picked:
-        """See `userllm.dividing.Divisible`; items of the encoder's own are drawn with dropout."""
+        """See `Divisible`; items of the encoder's own are drawn with dropout."""
         return Picked(batch, *self.pick(batch))
 
     def targets(self, batch: Picked) -> int:
-        """See `userllm.dividing.Divisible`."""
+        """See `userllm.training.dividing.Divisible`."""
         kept = batch.kept
         if self.held_out is not None:
             kept = kept & ~self.held_out[batch.items]

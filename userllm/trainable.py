@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.nn.loss import full_precision
 
 LORA = ".lora_"

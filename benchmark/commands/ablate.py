@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.ablation import Grid, read_grid
+from benchmark.axes.ablation import Grid, read_grid
 from benchmark.commands.cells import print_json, run_cells
 from benchmark.config import RunConfig, read_config, read_layers, read_preset
 from benchmark.errors import UserError
@@ -17,8 +17,8 @@ from benchmark.settings import flatten, merge, parse_assignment
 from benchmark.tables import Tables, default_tables
 
 if TYPE_CHECKING:
-    from benchmark.differences import Estimate, Outcome
-    from benchmark.results import Row
+    from benchmark.records.differences import Estimate, Outcome
+    from benchmark.records.results import Row
 
 DEFAULTS = {"task": "next_item", "part": "validation"}
 """An ablation is development: it does not look at test unless told to."""
@@ -61,8 +61,8 @@ def ablate_command(
     warning = read_preset(config.preset, tables).warning
     metrics = {task: grid.metric(tables.tasks[task].metrics) for task in config.task}
     rows = run_cells(config, tables, arguments, scale, grid.variants)
-    from benchmark.differences import compare
-    from benchmark.provenance import differences_in_code
+    from benchmark.records.differences import compare
+    from benchmark.records.provenance import differences_in_code
 
     shown = []
     for task, metric in metrics.items():
@@ -130,7 +130,7 @@ def _print(
     from rich.table import Table
 
     from benchmark.commands.table import open_console, print_end, print_reasons, title
-    from benchmark.differences import NLL
+    from benchmark.records.differences import NLL
 
     rows: list[Row] = [row for outcome in outcomes for row in outcome.rows]
     if any(NLL in outcome.metrics for outcome in outcomes):

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig
-from benchmark.launching import launch
 from benchmark.scaleout.scale import Scale
+from benchmark.system.launching import launch
 from benchmark.tables import Tables
 
 if TYPE_CHECKING:
-    from benchmark.results import Row
+    from benchmark.records.results import Row
     from benchmark.variants import Variant
 
 
@@ -25,7 +25,7 @@ def run_cells(
     scale: Scale,
     variants: Sequence[Variant] | None = None,
 ) -> list[Row]:
-    """One row a cell; see `benchmark.runner.run`, which says what it raises.
+    """One row a cell; see `benchmark.runs.runner.run`, which says what it raises.
 
     Args:
         config: What to run.
@@ -35,7 +35,7 @@ def run_cells(
         variants: The rows of a task and seed; the chosen methods as they are where None.
     """
     launch(config, arguments)  # before the imports below, which take seconds
-    from benchmark.runner import run
+    from benchmark.runs.runner import run
     from benchmark.scaleout.hands import at_work
 
     command = shlex.join(["userllm-bench", *arguments])

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.differences import NLL
 from benchmark.errors import UserError, unknown
 from benchmark.evidence.comparisons import Comparison, compare_on
 from benchmark.evidence.contestants import Contestant, Group, contestants_of, differing
 from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
-from benchmark.provenance import differences_in_code
+from benchmark.records.differences import NLL
+from benchmark.records.provenance import differences_in_code
+from benchmark.records.results import question
+from benchmark.records.summary import latest_rows
 from benchmark.reporting.reading import read_rows
 from benchmark.reporting.usable import why_unusable
-from benchmark.results import question
-from benchmark.summary import latest_rows
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmark.commands.table import open_console, title
-from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import SIGNIFICANCE
+from benchmark.records.differences import Estimate
 from benchmark.reporting.number_filters import p_value
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ class _Bar:
             from rich.markup import escape
             from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
-            from benchmark.consoles import open_console
+            from benchmark.display.consoles import open_console
 
             console = open_console(sys.stderr)
             columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())

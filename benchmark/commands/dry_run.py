@@ -13,10 +13,10 @@ from rich.table import Table
 from benchmark.commands.sweep_table import short
 from benchmark.commands.table import open_console
 from benchmark.config import RunConfig
-from benchmark.durations import duration
+from benchmark.display.durations import duration
+from benchmark.display.progress import open_progress, quiet_libraries
 from benchmark.forecast.forecast import AGAIN, DONE, NONE, WRONG, Ahead, Forecast, forecast
 from benchmark.forecast.rehearsing import CACHED, NEW, SHARED, StageAhead
-from benchmark.progress import open_progress, quiet_libraries
 from benchmark.scaleout.scale import Scale
 from benchmark.tables import Tables
 from benchmark.variants import Variant
@@ -36,7 +36,7 @@ def dry_run_command(
         config: What would run.
         tables: What can be named.
         scale: Who would run the cells.
-        variants: As for `benchmark.runner.run`.
+        variants: As for `benchmark.runs.runner.run`.
 
     Returns:
         0.

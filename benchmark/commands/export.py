@@ -25,8 +25,8 @@ def export_command(
     if len(config.task) != 1:
         raise UserError("--task: questions are of one task")
     layers = read_layers(config, tables)
-    from benchmark.exporting import export
-    from benchmark.planning import open_world
+    from benchmark.records.exporting import export
+    from benchmark.runs.planning import open_world
 
     command = shlex.join(["userllm-bench", *arguments])
     world = open_world(config, tables, layers, None, command)

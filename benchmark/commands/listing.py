@@ -93,7 +93,7 @@ def _presets(tables: Tables) -> list[tuple[str, str, str]]:
 
 
 def _ablations(tables: Tables) -> list[tuple[str, str, str]]:
-    from benchmark.ablation import axis_names, read_axis
+    from benchmark.axes.ablation import axis_names, read_axis
 
     lines = []
     for name in axis_names(tables):

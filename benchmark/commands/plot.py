@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.results import load_records
+from benchmark.records.results import load_records
 
 DEFAULT_RUNS = Path("results/runs")
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.errors import UserError, unknown
 from benchmark.tables import Tables, default_tables
 
@@ -62,9 +62,9 @@ def probe_command(options: Options, tables: Tables | None, arguments: Sequence[s
         only = [name.strip() for name in options.only.split(",") if name.strip()]
         if not only:
             raise UserError("--only: the list is empty")
+    from benchmark.display.progress import open_progress, quiet_libraries
     from benchmark.probing.figure import draw_probe
     from benchmark.probing.report import write_report
-    from benchmark.progress import open_progress, quiet_libraries
 
     progress = open_progress()
     try:

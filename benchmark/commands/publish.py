@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.publishing import publish
+from benchmark.records.publishing import publish
 from benchmark.tables import Tables, default_tables
 
 

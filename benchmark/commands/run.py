@@ -15,7 +15,7 @@ from benchmark.tables import Tables, default_tables
 from benchmark.tuning.applied import check_tuned
 
 if TYPE_CHECKING:
-    from benchmark.results import Row
+    from benchmark.records.results import Row
 
 
 def run_command(
@@ -58,7 +58,7 @@ def run_command(
 def _draw(config: RunConfig, rows: Sequence[Row]) -> list[Path]:
     """Figures of what this run can be compared with: its rows and others in the same folder."""
     from benchmark.plotting.results import draw
-    from benchmark.results import comparison_group, load_records
+    from benchmark.records.results import comparison_group, load_records
 
     own = {comparison_group(row.record) for row in rows if row.record is not None}
     if not own:

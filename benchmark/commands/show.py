@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
+from benchmark.display.visible import NAME, bounded, visible
 from benchmark.errors import UserError, unknown
-from benchmark.example_files import read_examples
-from benchmark.results import (
+from benchmark.records.example_files import read_examples
+from benchmark.records.results import (
     Row,
     comparison_group,
     find_records,
@@ -21,7 +22,6 @@ from benchmark.results import (
     row_of,
     variant,
 )
-from benchmark.visible import NAME, bounded, visible
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.axes.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
 from benchmark.commands.cells import print_json, run_cells
 from benchmark.config import (
     Layers,
@@ -20,7 +21,6 @@ from benchmark.config import (
 from benchmark.errors import UserError
 from benchmark.scaleout.scale import Scale
 from benchmark.settings import flatten, parse_assignment
-from benchmark.sweep_axes import SEQ_LEN, NumberAxis, expand, read_axes
 from benchmark.tables import Tables, default_tables
 from benchmark.variants import Variant
 
@@ -128,9 +128,9 @@ def _run(
 ) -> int:
     warning = read_preset(config.preset, tables).warning
     rows = run_cells(config, tables, arguments, scale, variants)
+    from benchmark.axes.sweep_points import points_of
     from benchmark.commands.sweep_table import about, print_sweep
     from benchmark.plotting.sweep import draw_sweep
-    from benchmark.sweep_points import points_of
 
     for task in config.task:
         own = [row for row in rows if row.task == task]

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.axes.sweep_axes import NumberAxis
+from benchmark.axes.sweep_points import Point
 from benchmark.config import Layers, RunConfig
 from benchmark.cost.by_shape import CostRequest, CostRow, cost_rows
 from benchmark.cost.facts import Cost
 from benchmark.errors import UserError
 from benchmark.plotting.sweep import About, draw_sweep
-from benchmark.sweep_axes import NumberAxis
-from benchmark.sweep_points import Point
 from benchmark.tables import Tables
 from benchmark.variants import Variant
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from benchmark.commands.table import open_console, print_end, print_reasons, title
 from benchmark.plotting.sweep import About
-from benchmark.provenance import differences_in_code
+from benchmark.records.provenance import differences_in_code
 
 if TYPE_CHECKING:
+    from benchmark.axes.sweep_points import Point
     from benchmark.cost.facts import Cost
-    from benchmark.results import Row
-    from benchmark.sweep_points import Point
+    from benchmark.records.results import Row
 
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

@@ -10,11 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from benchmark import consoles
-from benchmark.counting import counted
+from benchmark.display import consoles
+from benchmark.display.counting import counted
+from benchmark.display.visible import bounded
+from benchmark.records.results import Row
 from benchmark.reporting.language_model import language_models, named
-from benchmark.results import Row
-from benchmark.visible import bounded
 
 _PLAIN_WIDTH = 132
 _WIDTH_WITH_BUDGET = 110

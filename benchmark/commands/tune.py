@@ -116,9 +116,9 @@ def _tune(
     scale: Scale,
 ) -> tuple[Search, list[Outcome], list[str]]:
     """What came of each method, and what kept one from being searched at all."""
-    from benchmark.identity import llm_identity
-    from benchmark.planning import build_task, open_world
-    from benchmark.runner import check_writable
+    from benchmark.records.identity import llm_identity
+    from benchmark.runs.planning import build_task, open_world
+    from benchmark.runs.runner import check_writable
     from benchmark.scaleout.hands import at_work
     from benchmark.tuning.search import Search
     from benchmark.tuning.several import tune_methods

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
+from benchmark.records.verification import NO_EXAMPLES, OK, Verdict, verify
 from benchmark.tables import Tables, default_tables
-from benchmark.verification import NO_EXAMPLES, OK, Verdict, verify
 
 _SHOWN = 4
 """Problems of a record that its line has; `--json` has all."""

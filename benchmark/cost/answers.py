@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.asking import Asking
 from benchmark.cost.config import CostSettings
 from benchmark.cost.facts import Cost
 from benchmark.cost.latency import time_answers
@@ -19,6 +18,7 @@ from benchmark.cost.memory import KeptBytes, answer_memory_bytes
 from benchmark.cost.running import REST, FlopCounter
 from benchmark.goals import TextGoal
 from benchmark.protocols import LLM, PROJECTOR, USER_ENCODER, Profiled, PromptReader
+from benchmark.runs.asking import Asking
 
 _PROMPT, _DECODING = "llm_prompt", "llm_decoding"
 _COUNTED_AT_ONCE = 256

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from benchmark.asking import Asking
 from benchmark.cost.facts import Cost
 from benchmark.cost.outlined import billed, without_weights
-from benchmark.encoder_slot import ChosenEncoder
 from benchmark.goals import NextItemGoal
 from benchmark.outlines import Outliner, OutlineRequest, Question
 from benchmark.protocols import LLM, Profiled, PromptReader, TrainingData
 from benchmark.registry import load
+from benchmark.runs.asking import Asking
+from benchmark.runs.encoder_slot import ChosenEncoder
 
-_OUTLINE_LLM = "userllm.llm_from_shape:outline_llm"
+_OUTLINE_LLM = "userllm.llm.from_shape:outline_llm"
 
 
 def with_bills(

@@ -19,17 +19,17 @@ from benchmark.cost.outlined import Chosen, counted_cost, why_not
 from benchmark.cost.reference import reference, reference_layers
 from benchmark.data.division import Need, Split
 from benchmark.data.opening import load_dataset
+from benchmark.display.progress import quiet_libraries
 from benchmark.errors import UserError
-from benchmark.planning import chosen_split
-from benchmark.progress import quiet_libraries
 from benchmark.registry import load
+from benchmark.runs.planning import chosen_split
 from benchmark.tables import Tables
 from benchmark.types import HistoryBatch
 from benchmark.variants import Variant
 
 _SPLIT = "last"
-_LLM, _TOKENIZER = "userllm.llm_from_shape:outline_llm", "userllm.llm_from_shape:outline_tokenizer"
-_CORPUS, _EMBEDDED = "userllm.corpus:corpus", "userllm.embedded:train_tokenizer"
+_LLM, _TOKENIZER = "userllm.llm.from_shape:outline_llm", "userllm.llm.from_shape:outline_tokenizer"
+_CORPUS, _EMBEDDED = "userllm.llm.corpus:corpus", "userllm.llm.embedded:train_tokenizer"
 _SETTINGS = "userllm.config:LanguageModelSettings"
 
 

@@ -15,7 +15,6 @@ from torch import nn
 from benchmark.config import Layers
 from benchmark.cost.facts import Bill, Cost
 from benchmark.cost.traced import traced_flops
-from benchmark.encoder_slot import ChosenEncoder, choose_encoder, missing_encoder
 from benchmark.entries import ability
 from benchmark.errors import UserError
 from benchmark.outlines import (
@@ -31,6 +30,7 @@ from benchmark.outlines import (
 )
 from benchmark.protocols import PROJECTOR, USER_ENCODER, FitContext, TrainingData
 from benchmark.registry import load
+from benchmark.runs.encoder_slot import ChosenEncoder, choose_encoder, missing_encoder
 from benchmark.settings import flatten, merge
 from benchmark.tables import Tables
 from benchmark.tasks.next_item import NextItem

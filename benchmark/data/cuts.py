@@ -16,15 +16,16 @@ from urllib.parse import quote
 
 import numpy as np
 
-from benchmark import __version__, home
+from benchmark import __version__
 from benchmark.data.arrays import let_go, map_array, write_array
 from benchmark.data.dataset import Dataset
 from benchmark.data.encoding import pieces
 from benchmark.data.room import NO_ROOM
 from benchmark.errors import RunError
 from benchmark.events import EventLog, kept_before
-from benchmark.folders import in_place
-from benchmark.locking import locked, on_stderr
+from benchmark.system import home
+from benchmark.system.folders import in_place
+from benchmark.system.locking import locked, on_stderr
 
 SHARED_EVENTS = 2**23
 """A cut with as many events lies in files; the arrays of one with fewer take some 160 MB."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.differences import NLL, Estimate
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant
 from benchmark.metrics.significance import bootstrap_interval
@@ -17,6 +16,7 @@ from benchmark.metrics.tests_of_difference import (
     mcnemar_test,
     sign_flip_test,
 )
+from benchmark.records.differences import NLL, Estimate
 
 SIGNIFICANCE = 0.05
 MARGIN = 0.01

@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from benchmark.differences import NLL
 from benchmark.errors import UserError
-from benchmark.example_files import read_by_hash
-from benchmark.results import Row, RunRecord, asked, variant, variant_label
+from benchmark.records.differences import NLL
+from benchmark.records.example_files import read_by_hash
+from benchmark.records.results import Row, RunRecord, asked, variant, variant_label
+from benchmark.records.summary import comparable_rows
 from benchmark.settings import flatten
-from benchmark.summary import comparable_rows
 
 USER = "user"
 

@@ -23,7 +23,7 @@ from typing import Any
 from benchmark.evidence.comparisons import MARGIN, SIGNIFICANCE, Comparison, compare_on
 from benchmark.evidence.contestants import Contestant, Group, differing
 from benchmark.metrics.tests_of_difference import detectable_difference, holm
-from benchmark.results import RunRecord, asked
+from benchmark.records.results import RunRecord, asked
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from benchmark.differences import NLL
 from benchmark.evidence.contestants import Contestant
+from benchmark.records.differences import NLL
 
 CUT = 10
 BINS = 10

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from benchmark.differences import Estimate
 from benchmark.evidence.contestants import Contestant, Group
 from benchmark.metrics.significance import bootstrap_interval, paired_interval
+from benchmark.records.differences import Estimate
 
 FEWEST = 10
 """Slices of fewer users are not shown: their intervals would say nothing."""

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark import host
 from benchmark.config import RunConfig
+from benchmark.display.progress import PlainProgress, RunProgress
 from benchmark.errors import UserError
-from benchmark.failures import explain
 from benchmark.forecast.calibration import Calibration
 from benchmark.forecast.past import machine_of, read_past, records_under
 from benchmark.forecast.rehearsing import (
@@ -23,11 +22,12 @@ from benchmark.forecast.rehearsing import (
     open_stage,
     too_large,
 )
-from benchmark.plan import Cell, World
-from benchmark.planning import open_world, planned_cells
-from benchmark.progress import PlainProgress, RunProgress
-from benchmark.results import Row
-from benchmark.runner import KeptError, checked, finished_record
+from benchmark.records.results import Row
+from benchmark.runs.failures import explain
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.planning import open_world, planned_cells
+from benchmark.runs.runner import KeptError, checked, finished_record
+from benchmark.system import host
 from benchmark.tables import Tables
 from benchmark.tuning.applied import check_tuned
 from benchmark.variants import Variant
@@ -120,7 +120,7 @@ def forecast(
         config: What would run.
         tables: What can be named.
         progress: Is told which cell is looked at.
-        variants: As for `benchmark.runner.run`.
+        variants: As for `benchmark.runs.runner.run`.
 
     Raises:
         UserError: What a run would raise before it runs.

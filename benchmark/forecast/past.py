@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.results import RunRecord, find_records, read_record
+from benchmark.records.results import RunRecord, find_records, read_record
 
 Machine = tuple[str, int, str]
 """Processor (or GPU), threads and accelerator: seconds of one say little of another's."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
-from benchmark.cell import fit_cell, unfinished_folder
-from benchmark.plan import Cell, World
 from benchmark.registry import load
-from benchmark.smaller_batches import Heard, Smaller
+from benchmark.runs.cell import fit_cell, unfinished_folder
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.smaller_batches import Heard, Smaller
 from benchmark.types import Progress
 
 LARGEST_LLM_BYTES = 2**30
@@ -107,7 +107,7 @@ class Stage:
 @contextmanager
 def open_stage() -> Iterator[Stage]:
     """Opens a place to rehearse at; nothing of it is left when it closes."""
-    rehearsing = cast("Callable[[Path], Any]", load("userllm.rehearsal:rehearsing"))
+    rehearsing = cast("Callable[[Path], Any]", load("userllm.training.rehearsal:rehearsing"))
     with TemporaryDirectory() as scratch, rehearsing(Path(scratch)) as rehearsal:
         yield Stage(rehearsal)
 

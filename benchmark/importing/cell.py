@@ -9,11 +9,9 @@ from typing import cast
 from pydantic import BaseModel
 
 import benchmark
-from benchmark import identity
 from benchmark.config import Layers, RunConfig
 from benchmark.cost.facts import Cost
 from benchmark.errors import RunError, UserError
-from benchmark.folders import in_place
 from benchmark.importing.checks import USER
 from benchmark.importing.judge import Judge
 from benchmark.importing.predictions import (
@@ -22,12 +20,14 @@ from benchmark.importing.predictions import (
     check_asked,
     check_targets,
 )
-from benchmark.plan import Cell, World
-from benchmark.planning import open_world
 from benchmark.protocols import Method
-from benchmark.recording import make_record, write_cell
+from benchmark.records import identity
+from benchmark.records.results import NewerRecordError, Row, RunRecord, read_record, row_of
 from benchmark.registry import load
-from benchmark.results import NewerRecordError, Row, RunRecord, read_record, row_of
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.planning import open_world
+from benchmark.runs.recording import make_record, write_cell
+from benchmark.system.folders import in_place
 from benchmark.tables import Tables
 from benchmark.types import FitReport
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.errors import UserError
 
 USER = "user"

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmark.errors import UserError
-from benchmark.parquet_files import PARQUET_DAMAGE, check_parquet
+from benchmark.system.parquet_files import PARQUET_DAMAGE, check_parquet
 
 TARGET_HASH = "target_hash"
 """Key of the file's metadata, or column, that says which targets it answers."""

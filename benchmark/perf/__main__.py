@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmark.cores import default_threads
+from benchmark.display.progress import quiet_libraries
 from benchmark.errors import RunError, UserError, unknown
 from benchmark.perf.comparison import Comparison, write
-from benchmark.progress import quiet_libraries
 from benchmark.registry import load
+from benchmark.system.cores import default_threads
 
 COMPARISONS = {
     "answer_latency": "benchmark.perf.answer_latency:answer_latency",

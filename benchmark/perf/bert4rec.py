@@ -24,8 +24,8 @@ import torch
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.datasets import DATASETS
+from benchmark.display.progress import open_progress
 from benchmark.perf.comparison import Comparison
-from benchmark.progress import open_progress
 from benchmark.protocols import CandidateRanker, FitContext
 from benchmark.registrations import SPLITS
 from benchmark.registry import load

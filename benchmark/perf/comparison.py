@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmark.durable import whole_file
-from benchmark.host import describe_host, package_versions, python_version, source_state
+from benchmark.system.durable import whole_file
+from benchmark.system.host import describe_host, package_versions, python_version, source_state
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.home import stages_folder
-from benchmark.host import peak_memory_bytes, reset_peak_memory
 from benchmark.perf.comparison import Comparison
 from benchmark.perf.exhaustive import exhaustive
 from benchmark.perf.ranking_subjects import LARGE, Subject, made_up_subject, trained_subject
 from benchmark.perf.work_meter import metered
 from benchmark.registry import load
+from benchmark.system.home import stages_folder
+from benchmark.system.host import peak_memory_bytes, reset_peak_memory
 
 K = 10
 """Cut-off of the searches."""

@@ -27,7 +27,7 @@ def exhaustive(
     """Log-probability `[B, N + 1]` of every item, nats.
 
     Args:
-        llm: A `userllm.llm.LanguageModel`.
+        llm: A `userllm.llm.language_model.LanguageModel`.
         trie: The catalogue.
         titles: Tokens of each title, item 1 first.
         prompts: A `userllm.decoding.Prompt` a user.

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.host import peak_memory_bytes
 from benchmark.registry import load
+from benchmark.system.host import peak_memory_bytes
 
 LARGE, SMALL = "ml-20m", "ml-1m"
 HISTORY = 50

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import results
 from benchmark.config import read_config, read_layers
+from benchmark.display.progress import open_progress
 from benchmark.perf.movie_titles import movie_titles
-from benchmark.planning import open_world
-from benchmark.progress import open_progress
+from benchmark.records import results
 from benchmark.registry import load
-from benchmark.runner import run
+from benchmark.runs.planning import open_world
+from benchmark.runs.runner import run
 from benchmark.tables import default_tables
 
 LARGE: Mapping[str, Any] = {
@@ -78,7 +78,7 @@ def trained_subject(
         row = run(config, tables, open_progress())[0]
     assert row.path is not None, row.error or row.na
     user_llm: Any = load("userllm.model:UserLLM")
-    tokens: Any = load("userllm.corpus:item_title_tokens")
+    tokens: Any = load("userllm.llm.corpus:item_title_tokens")
     model = user_llm.from_pretrained(row.path.parent / results.MODEL).eval()
     world = open_world(config, tables, read_layers(config, tables), None, "")
     split = world.splits["next_item"]
@@ -131,8 +131,8 @@ def made_up_subject(size: Mapping[str, Any], *, users: int, cache: Path) -> Subj
         second = (first + rng.randint(1, 3)) % count if rng.random() < 0.5 else popular()
         pairs.append((first, second))
     settings: Any = load("userllm.config:LanguageModelSettings")
-    embedded: Any = load("userllm.embedded:embedded_language_model")
-    build_trie: Any = load("userllm.trie:build_trie")
+    embedded: Any = load("userllm.llm.embedded:embedded_language_model")
+    build_trie: Any = load("userllm.decoding.trie:build_trie")
     read_prompt: Any = load("userllm.decoding:read_prompt")
     llm, report = embedded(
         [f"{titles[first]}\n {titles[second]}" for first, second in pairs],

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import RunError
-from benchmark.home import home
-from benchmark.host import source_state
 from benchmark.perf.comparison import Comparison
 from benchmark.perf.prepare import thread_limits
+from benchmark.system.home import home
+from benchmark.system.host import source_state
 
 SIZES = (100_000, 1_000_000, 10_000_000, 100_000_000)
 MOST_BATCHES = 2_000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.perf.scale import AIM_BYTES
 from benchmark.plotting.style import INK, MUTED, clear_frame, save, style_of
 

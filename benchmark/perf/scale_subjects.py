@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.host import peak_memory_bytes
 from benchmark.perf.scale_events import write_events
 from benchmark.registry import load
+from benchmark.system.host import peak_memory_bytes
 
 NAME = "ml-32m"
 """The layout of the files; how large they are is another matter."""
@@ -31,7 +31,7 @@ _IMPORTED = (
     "benchmark.data.store.prepare",
     "benchmark.tables",
     "userllm.config",
-    "userllm.windows",
+    "userllm.encoder.windows",
 )
 """Imported before the clock runs."""
 
@@ -71,7 +71,7 @@ def sample(folder: Path, rank: int, world: int, most: int) -> Mapping[str, Any]:
     from benchmark.data.splits import split_last
     from benchmark.tables import default_tables
 
-    windows_of: Any = load("userllm.windows:endless_windows")
+    windows_of: Any = load("userllm.encoder.windows:endless_windows")
     fit = load("userllm.config:UserEncoderSettings")().fit  # type: ignore[operator]
     begun = time.perf_counter()
     dataset = load_dataset(NAME, default_tables().dataset(NAME))

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from benchmark.data.dataset import Dataset
 from benchmark.datasets import DATASETS
-from benchmark.home import stages_folder
+from benchmark.display.progress import open_progress
 from benchmark.perf.comparison import Comparison
-from benchmark.progress import open_progress
 from benchmark.registrations import SPLITS
 from benchmark.registry import load
+from benchmark.system.home import stages_folder
 
 TARGETS_PER_WINDOW = 8
 WINDOWS = 32
@@ -91,7 +91,7 @@ class _Work:
     def __init__(self, dataset: Dataset) -> None:
         train = SPLITS["last"].load()(dataset).train  # type: ignore[operator]
         language: Any = load("userllm.config:LanguageModelSettings")
-        llm, _ = load("userllm.corpus:language_model")(  # type: ignore[operator]
+        llm, _ = load("userllm.llm.corpus:language_model")(  # type: ignore[operator]
             train.catalog,
             train.events,
             language(epochs=0.1),  # how well it speaks changes no cost
@@ -101,11 +101,11 @@ class _Work:
             progress=open_progress(),
         )
         of_encoder: Any = load("userllm.config:UserEncoderSettings")
-        encoder = load("userllm.pretraining:new_encoder")(train.events, of_encoder(), 0)  # type: ignore[operator]
+        encoder = load("userllm.encoder.pretraining:new_encoder")(train.events, of_encoder(), 0)  # type: ignore[operator]
         settings: Any = load("userllm.config:UserLLMSettings")
         build: Any = load("userllm.model:UserLLM")
         tuning: Any = load("userllm.stages:Tuning")
-        windows: Any = load("userllm.windows:endless_windows")
+        windows: Any = load("userllm.encoder.windows:endless_windows")
         self.llm: Any = llm
         self.model = build(encoder, llm, settings(), train.catalog)
         self.tuning = tuning(self.model, TARGETS_PER_WINDOW).train()

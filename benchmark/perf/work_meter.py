@@ -31,7 +31,7 @@ def metered(llm: Any, fusion: Any = None) -> Iterator[Work]:
     """Counts while open.
 
     Args:
-        llm: A `userllm.llm.LanguageModel` whose layers are made of `torch.nn.Linear`.
+        llm: A `LanguageModel` of `userllm.llm` whose layers are made of `torch.nn.Linear`.
         fusion: A `userllm.fusion.CrossAttentionFusion`, if any.
     """
     work = Work()

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import read_config
-from benchmark.cores import physical_cores
 from benchmark.errors import RunError
 from benchmark.perf.comparison import Comparison
-from benchmark.runner import run
+from benchmark.runs.runner import run
 from benchmark.scaleout.crew import crew_of
 from benchmark.scaleout.scale import Scale
+from benchmark.system.cores import physical_cores
 from benchmark.tables import Tables, default_tables
 
 CELLS = 12

@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.counting import counted
-from benchmark.differences import NLL, Estimate, Outcome
+from benchmark.display.counting import counted
+from benchmark.display.visible import file_name
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed, save
-from benchmark.provenance import differences_in_code
-from benchmark.visible import file_name
+from benchmark.records.differences import NLL, Estimate, Outcome
+from benchmark.records.provenance import differences_in_code
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Panel
     from matplotlib.figure import Figure
 
-    from benchmark.results import RunRecord
+    from benchmark.records.results import RunRecord
 
 _BETTER, _WORSE = PALETTE[0], PALETTE[3]
 _EMPTY = "#f1f1f1"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.differences import Estimate
+from benchmark.display.visible import NAME, bounded
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed
-from benchmark.visible import NAME, bounded
+from benchmark.records.differences import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

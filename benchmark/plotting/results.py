@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
+from benchmark.display.visible import file_name
 from benchmark.plotting.style import (
     HATCHES,
     INK,
@@ -17,10 +18,9 @@ from benchmark.plotting.style import (
     save,
     style_of,
 )
+from benchmark.records.results import Row, asked
+from benchmark.records.summary import comparable_rows, learning_curves, summarise
 from benchmark.reporting.language_model import language_models
-from benchmark.results import Row, asked
-from benchmark.summary import comparable_rows, learning_curves, summarise
-from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     import pandas as pd

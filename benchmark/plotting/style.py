@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.durable import alone_in, whole_file
+from benchmark.display.visible import NAME, bounded, visible
 from benchmark.errors import UserError
-from benchmark.visible import NAME, bounded, visible
+from benchmark.system.durable import alone_in, whole_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

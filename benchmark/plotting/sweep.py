@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.axes.sweep_points import Point
+from benchmark.display.visible import file_name
 from benchmark.plotting.scales import reach_from_zero, scale_up
 from benchmark.plotting.style import INK, MUTED, save
 from benchmark.plotting.sweep_canvas import Canvas
 from benchmark.plotting.sweep_frontier import draw_frontier
 from benchmark.plotting.sweep_lines import About, axis_name
 from benchmark.plotting.sweep_reduction import draw_reduction
-from benchmark.sweep_points import Point
-from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from benchmark.axes.sweep_points import Point
+from benchmark.display.visible import NAME, bounded
 from benchmark.plotting.scales import in_columns, number, tick_at
 from benchmark.plotting.style import INK, MUTED, clear_frame
 from benchmark.plotting.sweep_lines import MARK, OPEN, About, Series, axis_label, series_of
-from benchmark.sweep_points import Point
-from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from benchmark.axes.sweep_points import Point
 from benchmark.plotting.scales import number, reach_from_zero, tick_by_size
 from benchmark.plotting.style import INK, MUTED, place_labels
 from benchmark.plotting.sweep_canvas import Canvas
 from benchmark.plotting.sweep_lines import MARK, OPEN, About, Series, axis_name
-from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.differences import Estimate
+from benchmark.axes.sweep_points import Point
 from benchmark.plotting.style import LINES, style_of
-from benchmark.sweep_points import Point
+from benchmark.records.differences import Estimate
 
 MARK = 6.0
 """Points: how large a mark is."""

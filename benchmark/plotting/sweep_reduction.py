@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from benchmark.axes.sweep_points import Point
 from benchmark.plotting.scales import scale_up
 from benchmark.plotting.style import INK, MUTED, place_labels
 from benchmark.plotting.sweep_canvas import Canvas
 from benchmark.plotting.sweep_lines import MARK, About, Series, axis_name
-from benchmark.sweep_points import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
 from benchmark.probing.report import FIGURE, METRIC, NLL, ProbeReport, ProbeRow
 

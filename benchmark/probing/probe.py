@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import host
+from benchmark.display.progress import RunProgress
 from benchmark.errors import unknown
-from benchmark.failures import explain
 from benchmark.probing.inputs import (
     Change,
     changed,
@@ -23,11 +22,12 @@ from benchmark.probing.losses import Values, losses_of, user_values
 from benchmark.probing.reopening import Reopened
 from benchmark.probing.report import NLL, ProbeReport, ProbeRow
 from benchmark.probing.retraining import fit_anew
-from benchmark.progress import RunProgress
 from benchmark.protocols import FeatureReader, Muted
+from benchmark.runs.failures import explain
+from benchmark.system import host
+from benchmark.system.wall_clock import CLOCK
 from benchmark.tables import Tables
 from benchmark.tasks.evaluation import Evaluation, examples_of
-from benchmark.wall_clock import CLOCK
 
 GATE = "gate_0"
 _SAME = 1e-9

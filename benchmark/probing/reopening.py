@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import config as configs
-from benchmark import identity, results
-from benchmark.cell import make_context, seed_everything
+from benchmark.display.progress import RunProgress
 from benchmark.errors import UserError
-from benchmark.plan import Cell, Task, World
-from benchmark.planning import make_cell, open_world
-from benchmark.progress import RunProgress
 from benchmark.protocols import CandidateRanker, Saveable
-from benchmark.results import RunRecord
+from benchmark.records import identity, results
+from benchmark.records.results import RunRecord
+from benchmark.runs.cell import make_context, seed_everything
+from benchmark.runs.plan import Cell, Task, World
+from benchmark.runs.planning import make_cell, open_world
 from benchmark.settings import flatten, merge, nest
 from benchmark.tables import Tables
 from benchmark.variants import Variant

@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
-from benchmark.results import Measure
+from benchmark.records.results import Measure
+from benchmark.system.durable import alone_in, whole_file
 
 REPORT = "probe.json"
 FIGURE = "probe"

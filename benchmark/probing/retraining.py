@@ -8,11 +8,11 @@ from collections.abc import Mapping
 import polars as pl
 
 from benchmark.config import RunConfig
+from benchmark.display.progress import RunProgress
 from benchmark.probing.losses import Values, losses_of, user_values
 from benchmark.probing.report import Loss, ProbeRow
-from benchmark.progress import RunProgress
-from benchmark.results import EXAMPLES, Row
-from benchmark.runner import run
+from benchmark.records.results import EXAMPLES, Row
+from benchmark.runs.runner import run
 from benchmark.tables import Tables
 from benchmark.variants import Variant
 

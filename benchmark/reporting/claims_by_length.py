@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from benchmark.differences import Estimate
+from benchmark.axes.sweep_points import Point
 from benchmark.errors import UserError
 from benchmark.evidence.comparisons import compare_on, same_users
 from benchmark.evidence.contestants import Contestant
 from benchmark.metrics.significance import bootstrap_interval
+from benchmark.records.differences import Estimate
 from benchmark.reporting.facts_claims import (
     CONFIRMED,
     CONTRADICTED,
@@ -23,7 +24,6 @@ from benchmark.reporting.facts_claims import (
 )
 from benchmark.reporting.facts_sweeps import LENGTH, Sweep
 from benchmark.reporting.usable import why_unusable
-from benchmark.sweep_points import Point
 
 _NO_VALUES = "a record has no value of it for each user"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmark.evidence.contestants import USER, Contestant, Group, groups_of
 from benchmark.evidence.family import Plan, leading
+from benchmark.records.results import Row, RunRecord, asked
 from benchmark.reporting.language_model import LanguageModel, language_models
 from benchmark.reporting.usable import why_unusable
-from benchmark.results import Row, RunRecord, asked
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables

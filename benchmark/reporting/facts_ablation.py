@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmark.ablation import Axis
-from benchmark.differences import Estimate, Outcome, compare
+from benchmark.axes.ablation import Axis
 from benchmark.evidence.family import Plan
-from benchmark.provenance import differences_in_code, version_of
+from benchmark.records.differences import Estimate, Outcome, compare
+from benchmark.records.provenance import differences_in_code, version_of
+from benchmark.records.results import Row, RunRecord, asked, beside, comparison_group
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import LeftOut, records_of
-from benchmark.results import Row, RunRecord, asked, beside, comparison_group
 from benchmark.settings import flatten
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Ablation:
         split: With which split.
         part: Of which targets.
         preset: Under which budget.
-        beside: See `benchmark.results.beside`.
+        beside: See `benchmark.records.results.beside`.
         metric: What is compared.
         variants: The reference first.
         language_models: Behind them.

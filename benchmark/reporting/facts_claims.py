@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
+from benchmark.records.differences import Estimate
 from benchmark.reporting.language_model import LanguageModel, named
 
 CONFIRMED, CONTRADICTED, MISSING = "confirmed", "contradicted", "missing"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.results import RunRecord
+from benchmark.records.results import RunRecord
 
 _COUNTS = {
     "users": "users",

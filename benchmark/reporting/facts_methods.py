@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.durations import duration
+from benchmark.display.durations import duration
 from benchmark.evidence.contestants import settings_apart
+from benchmark.records.results import RunRecord
 from benchmark.reporting.facts_results import Result
 from benchmark.reporting.language_model import language_models
-from benchmark.results import RunRecord
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables

@@ -116,7 +116,7 @@ def _sweeps(known: Known) -> Iterator[Missing]:
 
 
 def _ablations(known: Known, tables: Tables) -> Iterator[Missing]:
-    from benchmark.ablation import axis_names
+    from benchmark.axes.ablation import axis_names
 
     there = {axis for own in known.ablations for axis in own.axes}
     for axis in axis_names(tables):

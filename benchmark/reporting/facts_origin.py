@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmark.provenance import PACKAGE, differences_in_code, version_of
+from benchmark.records.provenance import PACKAGE, differences_in_code, version_of
+from benchmark.records.results import Row, RunRecord
 from benchmark.reporting.facts_data import count_of
 from benchmark.reporting.language_model import language_models
 from benchmark.reporting.reading import records_of
-from benchmark.results import Row, RunRecord
 
 _SHOWN = 12
 """Characters of a hash in a table; the record has them all."""

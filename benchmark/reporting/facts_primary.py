@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.differences import Estimate
 from benchmark.evidence.comparisons import Comparison
 from benchmark.evidence.contestants import Group
 from benchmark.evidence.family import Primary
+from benchmark.records.differences import Estimate
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_results import MARKS
 from benchmark.reporting.language_model import LanguageModel, language_models, named

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.axes.sweep_points import mean_cost
 from benchmark.cost.facts import Cost
-from benchmark.differences import Estimate, stated
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE
 from benchmark.evidence.contestants import Contestant
 from benchmark.evidence.family import Plan, Primary
 from benchmark.metrics.significance import bootstrap_interval
+from benchmark.records.differences import Estimate, stated
+from benchmark.records.results import RunRecord
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.language_model import LanguageModel, language_models
-from benchmark.results import RunRecord
-from benchmark.sweep_points import mean_cost
 
 MARKS: Mapping[str, str] = {BETTER: "▲", WORSE: "▼", EQUIVALENT: "≈", UNDECIDED: "?"}
 """How a verdict on the first of two looks in a table."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.evidence.contestants import Contestant
 from benchmark.evidence.family import Plan
+from benchmark.records.results import RunRecord
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_data import count_of
 from benchmark.reporting.missing import Missing
 from benchmark.reporting.repeating import again, assignment
-from benchmark.results import RunRecord
 
 FEW_USERS = 2000
 """Data of fewer users are small: what chance in training does is large there."""

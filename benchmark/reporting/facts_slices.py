@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.differences import Estimate
 from benchmark.evidence.slices import Line, slice_lines
+from benchmark.records.differences import Estimate
 from benchmark.reporting.contests import Contest
 
 

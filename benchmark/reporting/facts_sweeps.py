@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.differences import Estimate
+from benchmark.axes.sweep_points import Point, points_of
 from benchmark.evidence.family import Plan
+from benchmark.records.differences import Estimate
+from benchmark.records.results import Row, asked, beside, comparison_group
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import LanguageModel, language_models, named
 from benchmark.reporting.reading import records_of
-from benchmark.results import Row, asked, beside, comparison_group
-from benchmark.sweep_points import Point, points_of
 
 LENGTH = "seq_len"
 """The axis that is most events of a history that are read."""
@@ -59,7 +59,8 @@ class Sweep:
         split: With which split.
         part: Of which targets.
         preset: Under which budget.
-        beside: See `benchmark.results.beside`; "" also where no method was fitted in several ways.
+        beside: See `benchmark.records.results.beside`; "" also where no method was fitted in
+            several ways.
         metric: That lines show.
         lines: In the order of methods and places.
         language_models: Behind the methods.

@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.counting import counted
-from benchmark.differences import Estimate
+from benchmark.display.counting import counted
+from benchmark.display.visible import file_name
 from benchmark.plotting.ablation import draw_ablation
 from benchmark.plotting.report import Dot, draw_results
 from benchmark.plotting.results import draw_time, shown_metrics, title_of
 from benchmark.plotting.style import save
 from benchmark.plotting.sweep import draw_sweep
 from benchmark.plotting.sweep_lines import About
-from benchmark.provenance import differences_in_code
+from benchmark.records.differences import Estimate
+from benchmark.records.provenance import differences_in_code
+from benchmark.records.results import Row
+from benchmark.records.summary import learning_curves
 from benchmark.reporting.figure import Figure
 from benchmark.reporting.language_model import named
 from benchmark.reporting.reading import records_of
-from benchmark.results import Row
-from benchmark.summary import learning_curves
-from benchmark.visible import file_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,7 @@ def _of_section(section: Section, folder: Path, taken: set[str]) -> Iterator[Fig
 
 
 def _summary(section: Section) -> pd.DataFrame:
-    """The lines that `benchmark.summary.summarise` would make, of what is known already."""
+    """The lines that `benchmark.records.summary.summarise` would make, of what is known already."""
     import pandas as pd
 
     order = [own.label for own in section.contest.group.contestants]

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.ablation import Axis, axis_names, read_axis
+from benchmark.axes.ablation import Axis, axis_names, read_axis
+from benchmark.records.results import Row
+from benchmark.records.summary import latest_rows
 from benchmark.reporting.reading import LeftOut
-from benchmark.results import Row
-from benchmark.summary import latest_rows
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables

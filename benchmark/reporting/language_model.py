@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmark.results import RunRecord
+from benchmark.records.results import RunRecord
 
 _STAGE, _SETTINGS = "language_model", "language_model"
 """The stage that trains the embedded model, and the section of settings that says its shape."""

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from urllib.parse import quote
 
-from benchmark.visible import visible
+from benchmark.display.visible import visible
 
 
 class Markdown(str):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
-from benchmark.durations import duration
+from benchmark.display.durations import duration
 from benchmark.reporting.markdown import Markdown
 
 MISSING = Markdown("missing")

@@ -13,9 +13,9 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from benchmark.display.visible import visible
 from benchmark.reporting.page_figures import place_figures
 from benchmark.reporting.page_tables import mark_tables, plain_text
-from benchmark.visible import visible
 
 _OWN_NAMES = ("report", "contents", "status")
 """Names of parts of the page, which no heading may take."""

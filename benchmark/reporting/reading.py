@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.results import Row, RunRecord, find_records, read_record, row_of
+from benchmark.records.results import Row, RunRecord, find_records, read_record, row_of
 
 
 @dataclass(frozen=True)

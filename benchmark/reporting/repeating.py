@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from benchmark.config import RunConfig
 from benchmark.evidence.contestants import Contestant
 from benchmark.evidence.family import Plan
+from benchmark.records.results import asked
 from benchmark.reporting.contests import Contest
-from benchmark.results import asked
 
 
 def run(*, sets: Sequence[str] = (), multi_task: bool = False, **options: str) -> str:

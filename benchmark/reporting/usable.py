@@ -6,11 +6,11 @@ import math
 
 import polars as pl
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant
-from benchmark.results import EXAMPLES, Row, RunRecord
-from benchmark.verification import TOLERANCE
+from benchmark.records.results import EXAMPLES, Row, RunRecord
+from benchmark.records.verification import TOLERANCE
 
 
 def why_unusable(contestant: Contestant, metric: str) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from benchmark.durable import alone_in, whole_file
 from benchmark.errors import UserError
 from benchmark.evidence.contestants import Contestant, Group
+from benchmark.records.results import Row
 from benchmark.reporting.contests import Contest
-from benchmark.results import Row
+from benchmark.system.durable import alone_in, whole_file
 
 if TYPE_CHECKING:
     from benchmark.reporting.facts import Report

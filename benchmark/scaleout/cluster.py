@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import RunError, UserError
-from benchmark.failures import explain
+from benchmark.runs.failures import explain
 from benchmark.scaleout.demands import GPU, MEMORY, THREADS
 from benchmark.scaleout.scale import Scale
 

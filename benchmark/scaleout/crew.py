@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from benchmark.config import RunConfig
-from benchmark.plan import Cell, World
-from benchmark.progress import RunProgress
-from benchmark.results import Row
-from benchmark.runner import settle_in_turn, to_run
+from benchmark.display.progress import RunProgress
+from benchmark.records.results import Row
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.runner import settle_in_turn, to_run
 from benchmark.scaleout.cluster import connected
 from benchmark.scaleout.inspection import Inspector, check_scheduler, workers_of
 from benchmark.scaleout.roster import Present, Roster
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Crew:
-    """The workers of one command; its `settle` is a `benchmark.runner.Settling`.
+    """The workers of one command; its `settle` is a `benchmark.runs.runner.Settling`.
 
     Several threads may settle at once, each the cells of a run of its own.
 
@@ -88,7 +88,7 @@ class Crew:
         config: RunConfig,
         progress: RunProgress,
     ) -> dict[str, Row]:
-        """See `benchmark.runner.Settling`; cells that are finished need no worker."""
+        """See `benchmark.runs.runner.Settling`; cells that are finished need no worker."""
         finished, left = [], []
         for row, cell in cells:
             if to_run(cell, progress, config.force):

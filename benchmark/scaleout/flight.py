@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark.plan import Cell
-from benchmark.results import Row
-from benchmark.runner import error_log, row_of
+from benchmark.records.results import Row
+from benchmark.runs.plan import Cell
+from benchmark.runs.runner import error_log, row_of
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmark import host
 from benchmark.config import RunConfig
-from benchmark.home_check import check_home
-from benchmark.llm_check import check_llm
-from benchmark.plan import Cell, World
-from benchmark.progress import RunProgress, open_progress, quiet_libraries
-from benchmark.results import Row
-from benchmark.runner import Settling, settle_in_turn
+from benchmark.display.progress import RunProgress, open_progress, quiet_libraries
+from benchmark.records.results import Row
+from benchmark.runs.home_check import check_home
+from benchmark.runs.llm_check import check_llm
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.runner import Settling, settle_in_turn
 from benchmark.scaleout.scale import Scale
+from benchmark.system import host
 from benchmark.tables import Tables
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from benchmark import host
 from benchmark.config import RunConfig
 from benchmark.errors import UserError
 from benchmark.scaleout.messages import Inspection
 from benchmark.scaleout.work import inspect, other_data, version
+from benchmark.system import host
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from benchmark.results import Row
+from benchmark.records.results import Row
 from benchmark.variants import Variant
 
 

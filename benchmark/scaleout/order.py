@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmark.identity import stable_hash
-from benchmark.plan import Cell
+from benchmark.records.identity import stable_hash
+from benchmark.runs.plan import Cell
 
 
 def stages_of(cell: Cell) -> frozenset[str]:

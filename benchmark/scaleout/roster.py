@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from benchmark.errors import UserError
-from benchmark.failures import explain
+from benchmark.runs.failures import explain
 
 Workers = Mapping[str, Mapping[str, Any]]
 """What the scheduler says of workers, by address."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.config import RunConfig
-from benchmark.cores import threads_set
 from benchmark.errors import UserError
 from benchmark.scaleout.demands import Demands
+from benchmark.system.cores import threads_set
 from benchmark.whole_numbers import LARGEST_PORT, whole_number
 
 _PROTOCOLS = ("tcp", "tls", "ws", "wss")

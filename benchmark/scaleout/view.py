@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from benchmark.progress import PlainProgress, RunProgress
+from benchmark.display.progress import PlainProgress, RunProgress
 
 
 class _WholeLines:

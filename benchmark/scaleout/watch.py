@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.config import RunConfig
 from benchmark.data.store.seal import DataChangedError
-from benchmark.durations import duration
+from benchmark.display.durations import duration
 from benchmark.errors import GOES_ON, RunError, UserError
-from benchmark.failures import explain
-from benchmark.identity import stable_hash
-from benchmark.plan import Cell, World
-from benchmark.results import Row
-from benchmark.runner import not_run
+from benchmark.records.identity import stable_hash
+from benchmark.records.results import Row
+from benchmark.runs.failures import explain
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.runner import not_run
 from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.inspection import workers_of
 from benchmark.scaleout.messages import Answer, Opening, Request

@@ -7,16 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from benchmark import __version__, host, identity
+from benchmark import __version__
 from benchmark import config as configs
 from benchmark.errors import UserError
+from benchmark.records import identity
 from benchmark.registry import load
 from benchmark.scaleout.messages import Answer, Inspection, Opening, Request
 from benchmark.scaleout.relay import Relay
+from benchmark.system import host
 from benchmark.tables import Tables
 
 if TYPE_CHECKING:
-    from benchmark.plan import World
+    from benchmark.runs.plan import World
 
 
 host.source_state()  # asked for while this code is imported: a worker may outlive its checkout
@@ -77,8 +79,8 @@ def work(text: str) -> str:
     send = functools.partial(worker.log_event, request.topic)
     relay = Relay(send, request.token, str(worker.get_current_task()))
     relay.taken(worker.address)
-    from benchmark.progress import quiet_libraries
-    from benchmark.terminal import harmless_output
+    from benchmark.display.progress import quiet_libraries
+    from benchmark.display.terminal import harmless_output
 
     with harmless_output(), quiet_libraries():
         return _answer(request, relay).model_dump_json()
@@ -86,10 +88,10 @@ def work(text: str) -> str:
 
 def _answer(request: Request, relay: Relay) -> Answer:
     from benchmark.data.store.seal import DataChangedError
-    from benchmark.locking import heard
-    from benchmark.planning import make_cell
-    from benchmark.results import Row
-    from benchmark.runner import StopError, settle
+    from benchmark.records.results import Row
+    from benchmark.runs.planning import make_cell
+    from benchmark.runs.runner import StopError, settle
+    from benchmark.system.locking import heard
 
     asked = configs.RunConfig.model_validate_json(request.opening.config)
     row = Row(
@@ -137,7 +139,7 @@ def _opened(opening: Opening) -> _Opened:
     Raises:
         _OtherError: It is not the caller's. That is not kept: it may be mended before the next.
     """
-    from benchmark.planning import open_world
+    from benchmark.runs.planning import open_world
 
     config = configs.RunConfig.model_validate_json(opening.config)
     tables = cast("Callable[[], Tables]", load(opening.tables))()

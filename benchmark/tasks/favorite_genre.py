@@ -25,16 +25,16 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmark.asking import Asking
-from benchmark.counting import counted
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
+from benchmark.display.counting import counted
 from benchmark.errors import RunError, UserError
 from benchmark.goals import LabelGoal
 from benchmark.metrics.classification import macro_f1
 from benchmark.metrics.label_recall import CUTS, recalls
 from benchmark.protocols import LabelRanker, TrainingData
+from benchmark.runs.asking import Asking
 from benchmark.schema import PADDING
 from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import FavoriteGenreSettings
@@ -217,7 +217,7 @@ class FavoriteGenre:
         return Evaluation(table, metrics, intervals, seconds, tuple(labels))
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
-        """How methods are asked; see `benchmark.asking`."""
+        """How methods are asked; see `benchmark.runs.asking`."""
         examples = self.question(
             examples_of(split, part, self.settings.users), split.train
         ).examples

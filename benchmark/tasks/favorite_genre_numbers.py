@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmark.example_files import Stored
 from benchmark.metrics.classification import macro_f1, macro_f1_interval
 from benchmark.metrics.label_recall import label_places, recalls
-from benchmark.results import RunRecord
+from benchmark.records.example_files import Stored
+from benchmark.records.results import RunRecord
 from benchmark.tasks.averages import averaged
 from benchmark.tasks.config import FavoriteGenreSettings, TaskSettings
 from benchmark.tasks.numbers import Numbers, Recomputed, offenders, settings_of

@@ -19,7 +19,6 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmark.asking import Asking
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -27,6 +26,7 @@ from benchmark.errors import unknown
 from benchmark.goals import NextItemGoal
 from benchmark.metrics.ranking import NEXT_ITEM_METRICS
 from benchmark.protocols import CandidateRanker, TrainingData
+from benchmark.runs.asking import Asking
 from benchmark.tasks.averages import averaged
 from benchmark.tasks.circumstances import circumstances, popularity_of_lists
 from benchmark.tasks.config import NextItemSettings
@@ -161,7 +161,7 @@ class NextItem:
         return Evaluation(table, metrics, intervals, seconds)
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
-        """How methods are asked; see `benchmark.asking`."""
+        """How methods are asked; see `benchmark.runs.asking`."""
         examples = examples_of(split, part, self.settings.users)
         count = examples.log.schema.num_items
         k = min(self.settings.k, count)

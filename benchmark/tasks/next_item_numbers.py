@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from benchmark.errors import UserError
-from benchmark.example_files import Stored
 from benchmark.metrics.ranking import MISSED, NEXT_ITEM_METRICS, ranks_in_lists
-from benchmark.results import RunRecord
+from benchmark.records.example_files import Stored
+from benchmark.records.results import RunRecord
 from benchmark.tasks.averages import averaged
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.numbers import Numbers, Recomputed, groups_of, offenders, settings_of

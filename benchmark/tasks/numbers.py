@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from benchmark.counting import counted
+from benchmark.display.counting import counted
 from benchmark.errors import UserError
-from benchmark.example_files import Stored
-from benchmark.results import RunRecord
+from benchmark.records.example_files import Stored
+from benchmark.records.results import RunRecord
 from benchmark.tasks.config import TaskSettings
 
 _S = TypeVar("_S", bound=TaskSettings)

@@ -21,7 +21,6 @@ import numpy as np
 import polars as pl
 import torch
 
-from benchmark.asking import Asking
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Need, Split
 from benchmark.data.histories import Examples
@@ -29,6 +28,7 @@ from benchmark.errors import RunError, UserError
 from benchmark.goals import Decoding, TextGoal
 from benchmark.metrics.text import ROUGE, rouge
 from benchmark.protocols import TextGenerator, TrainingData
+from benchmark.runs.asking import Asking
 from benchmark.tasks.averages import averaged
 from benchmark.tasks.circumstances import circumstances
 from benchmark.tasks.config import ReviewGenerationSettings
@@ -195,7 +195,7 @@ class ReviewGeneration:
         return Evaluation(table, metrics, intervals, seconds)
 
     def asking(self, split: Split, seen: str, part: str) -> Asking:
-        """How methods are asked; see `benchmark.asking`."""
+        """How methods are asked; see `benchmark.runs.asking`."""
         examples = examples_of(split, part, self.settings.users)
         prompts = self.prompts(split, examples)
         none = np.zeros(0, dtype=np.int64)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.example_files import Stored
 from benchmark.metrics.text import ROUGE, rouge
-from benchmark.results import RunRecord
+from benchmark.records.example_files import Stored
+from benchmark.records.results import RunRecord
 from benchmark.tasks.averages import averaged
 from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.numbers import Numbers, Recomputed, groups_of, offenders, settings_of

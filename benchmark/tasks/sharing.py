@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from benchmark import ranks
 from benchmark.data.histories import Examples
 from benchmark.errors import RunError
+from benchmark.system import ranks
 
 _FAILURE = "failure"
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import benchmark
-from benchmark import host
 from benchmark.config import read_layers
-from benchmark.plan import Cell, World
+from benchmark.runs.plan import Cell, World
 from benchmark.settings import flatten
+from benchmark.system import host
+from benchmark.system.wall_clock import CLOCK
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.study import Study
 from benchmark.tuning.tuned import Below
-from benchmark.wall_clock import CLOCK
 
 
 def facts_of(cell: Cell, space: Space, search: Search, world: World) -> dict[str, Any]:

@@ -12,12 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from benchmark.config import read_layers
+from benchmark.display.progress import RunProgress
 from benchmark.errors import RunError, UserError
-from benchmark.failures import explain
-from benchmark.home_check import check_home
-from benchmark.plan import World
-from benchmark.progress import RunProgress
-from benchmark.runner import Settling
+from benchmark.runs.failures import explain
+from benchmark.runs.home_check import check_home
+from benchmark.runs.plan import World
+from benchmark.runs.runner import Settling
 from benchmark.tuning.search import Outcome, Search
 from benchmark.tuning.space import Space
 from benchmark.tuning.trials import first_trials, tune_method

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import TypeAdapter
 
+from benchmark.display.visible import NAME, bounded
 from benchmark.errors import UserError
-from benchmark.identity import stable_hash
+from benchmark.records.identity import stable_hash
 from benchmark.tuning.space import Space
-from benchmark.visible import NAME, bounded
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -196,7 +196,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 class _Held:
-    """A lock for optuna that is held already, see `benchmark.locking`."""
+    """A lock for optuna that is held already, see `benchmark.system.locking`."""
 
     def acquire(self) -> bool:
         """Is there at once."""

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from benchmark import config as configs
-from benchmark.durations import duration
+from benchmark.display.durations import duration
+from benchmark.display.progress import RunProgress
 from benchmark.errors import RunError, UserError
-from benchmark.failures import FULL_DISK_TEXT
-from benchmark.locking import locked
-from benchmark.plan import Cell, World
-from benchmark.planning import planned_cells
-from benchmark.progress import RunProgress
-from benchmark.results import Row, RunRecord
-from benchmark.runner import Settling, run
+from benchmark.records.results import Row, RunRecord
+from benchmark.runs.failures import FULL_DISK_TEXT
+from benchmark.runs.plan import Cell, World
+from benchmark.runs.planning import planned_cells
+from benchmark.runs.runner import Settling, run
 from benchmark.settings import nest
+from benchmark.system.locking import locked
 from benchmark.tables import Tables
 from benchmark.tuning.entry import facts_of, make_entry
 from benchmark.tuning.search import Outcome, Search

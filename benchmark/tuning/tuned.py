@@ -13,9 +13,9 @@ from typing import Any
 import yaml
 
 from benchmark.config import TUNING, Layers, read_preset
-from benchmark.durable import whole_file
 from benchmark.errors import UserError
 from benchmark.settings import flatten, nest, parse_yaml
+from benchmark.system.durable import whole_file
 from benchmark.tables import Tables
 
 Entries = dict[str, dict[str, Any]]

@@ -23,11 +23,11 @@ from benchmark.schema import FeatureSchema
 from tests.divided import assert_each_row_once, assert_parts_make_the_whole
 from tests.tiny_model import TITLES, make_catalog
 from tests.userllm.goal_world import label_goal, make_log, text_goal
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.windows import endless_windows
+from userllm.goals.label_goal import label_trie
 from userllm.history_text import HistoryText
-from userllm.label_goal import label_trie
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
-from userllm.windows import endless_windows
+from userllm.llm.language_model import LanguageModel
 
 COMMON: dict[str, Any] = {
     "transformer": {"width": 16, "layers": 1, "heads": 2, "dropout": 0.0},

@@ -13,7 +13,7 @@ from benchmark.registry import load
 from benchmark.schema import ITEM
 from benchmark.types import HistoryBatch
 from tests.baselines.fitting import context, histories, scores, wider
-from userllm.event_encoder import EventEncoder
+from userllm.encoder.event_encoder import EventEncoder
 
 LENGTH = 8
 TINY: dict[str, Any] = {

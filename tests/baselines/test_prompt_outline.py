@@ -16,12 +16,12 @@ from benchmark.errors import UserError
 from benchmark.outlines import ANSWERED, NEW_EVENT, READ_BY_LLM, STORED_READ, Question
 from benchmark.types import HistoryBatch
 from tests.outlined import flops, outline_of, real_llm, request
-from userllm.corpus import item_title_tokens
 from userllm.decoding import read_prompt
 from userllm.decoding.layout import text_prefix
 from userllm.history_text import HistoryText
-from userllm.llm import LanguageModel
-from userllm.llm_outline import LlmOutline
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.outline import LlmOutline
 
 LENGTH = 10
 

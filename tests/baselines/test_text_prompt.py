@@ -27,12 +27,12 @@ from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.review_generation import ReviewGeneration
 from benchmark.texts import Texts
 from tests.baselines.fitting import Silent
-from userllm.corpus import item_title_tokens
-from userllm.embedded import train_tokenizer
+from userllm.decoding.trie import build_trie
+from userllm.goals.label_goal import label_trie
 from userllm.history_text import HistoryText
-from userllm.label_goal import label_trie
-from userllm.llm import LanguageModel
-from userllm.trie import build_trie
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.embedded import train_tokenizer
+from userllm.llm.language_model import LanguageModel
 
 TASK = ReviewGeneration(ReviewGenerationSettings(longest=24, bootstrap_samples=100))
 RATINGS = ("one", "two", "three", "four", "five")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from benchmark.results import Row, row_of
+from benchmark.records.results import Row, row_of
 from tests.records import make_record, write_record
 
 

@@ -8,7 +8,7 @@ import pytest
 from benchmark import __version__
 from benchmark.cli import main
 from benchmark.commands.table import print_table
-from benchmark.results import row_of
+from benchmark.records.results import row_of
 from tests.fakes import METRICS, make_tables
 from tests.records import make_record, write_examples, write_record
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
-from benchmark.example_files import Stored, read_by_hash, write_examples
+from benchmark.records.example_files import Stored, read_by_hash, write_examples
 from tests.benchmark.evidence.rows import finished
 from tests.benchmark.reporting.runs import write_run
 

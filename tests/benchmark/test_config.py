@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from benchmark.config import chosen_methods, read_config, read_layers, read_preset
 from benchmark.errors import UserError
-from benchmark.identity import llm_identity, stable_hash
+from benchmark.records.identity import llm_identity, stable_hash
 from benchmark.settings import build, describe_fields, flatten, merge, parse_assignment, parse_yaml
 from benchmark.tables import default_tables, why_unavailable
 from tests.fakes import FakeSettings, make_tables

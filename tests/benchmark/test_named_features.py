@@ -51,7 +51,9 @@ def test_nothing_is_trained_before_it_is_found(
     method: str, monkeypatch: pytest.MonkeyPatch, tmp_path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("benchmark.runner.run_cell", lambda *given: pytest.fail("it was trained"))
+    monkeypatch.setattr(
+        "benchmark.runs.runner.run_cell", lambda *given: pytest.fail("it was trained")
+    )
     command = f"run --task next_item --dataset synthetic --methods popularity,{method} --threads 1"
     sets = ["--set", "user_encoder.features=[foo]", "--out", str(tmp_path / "out")]
     assert main([*command.split(), *sets]) == 2

@@ -15,7 +15,7 @@ from benchmark.probing.inputs import (
     shuffle_order,
     swap_user,
 )
-from benchmark.results import read_record
+from benchmark.records.results import read_record
 from benchmark.schema import ITEM
 from tests.fake_listener import listening_tables
 

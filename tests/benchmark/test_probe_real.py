@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from benchmark.cli import main
+from benchmark.display.progress import open_progress, quiet_libraries
 from benchmark.probing.inputs import drop_feature, empty_history
 from benchmark.probing.reopening import reopen
-from benchmark.progress import open_progress, quiet_libraries
+from benchmark.records.results import read_record
 from benchmark.registrations import ENCODERS, METHODS
-from benchmark.results import read_record
 from benchmark.types import Candidates, HistoryBatch
 from tests.fakes import make_tables
 

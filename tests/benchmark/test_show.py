@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from benchmark import results
 from benchmark.cli import main
+from benchmark.records import results
 from tests.records import make_record, write_record
 
 LONG = "word " * 60

@@ -17,8 +17,8 @@ from benchmark.data.made_up.layouts import write_layout
 from benchmark.data.made_up.synthetic import SyntheticSettings
 from benchmark.data.raw import PrepareSettings
 from benchmark.data.store.prepare import prepare
-from benchmark.results import EXAMPLES, Row
-from benchmark.runner import run
+from benchmark.records.results import EXAMPLES, Row
+from benchmark.runs.runner import run
 from benchmark.tables import Tables, default_tables
 from tests.fakes import Silent
 

@@ -19,7 +19,7 @@ import yaml
 from benchmark.config import read_config
 from benchmark.entries import DatasetEntry
 from benchmark.registry import Registry
-from benchmark.runner import run
+from benchmark.runs.runner import run
 from benchmark.tables import default_tables
 from tests.fakes import Silent
 

@@ -25,8 +25,8 @@ from benchmark.tasks.next_item import NextItem
 from benchmark.tasks.next_item_numbers import STRAYS
 from benchmark.types import FitReport
 from tests.world import randomise_tests
-from userllm.corpus import corpus
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import corpus
+from userllm.llm.language_model import LanguageModel
 
 FIT = {"history": 12, "batch_size": 16, "epochs": 25, "looks": 2}
 SMALL = {"width": 32, "layers": 1, "heads": 2, "dropout": 0.1}

@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from benchmark import results
 from benchmark.cli import main
 from benchmark.data.made_up.layouts import write_layout
 from benchmark.data.made_up.synthetic import SyntheticSettings
@@ -20,18 +19,19 @@ from benchmark.data.store.prepare import prepare
 from benchmark.data.store.store import open_dataset
 from benchmark.datasets import DATASETS
 from benchmark.errors import UserError
-from benchmark.example_files import read_examples
 from benchmark.importing.predictions import read_predictions
+from benchmark.records import results
+from benchmark.records.example_files import read_examples
+from benchmark.records.verification import verify
 from benchmark.tables import default_tables
 from benchmark.tuning.space import Dimension, Space
 from benchmark.tuning.study import Attempt, Study
-from benchmark.verification import verify
 from tests.fakes import Silent, make_tables
 from tests.fuzz.file_targets import FileSession
 from tests.fuzz.target import Target
 from tests.judged import keep
 from tests.records import make_record, write_record
-from userllm.resume import CheckpointFile
+from userllm.training.resume import CheckpointFile
 
 _TOKENS = (
     b"null", b"NaN", b"Infinity", b"-1", b"1e999", b"{}", b"[]", b'""', b"true", b'"\\ud800"',

@@ -191,7 +191,7 @@ class _CommandLine:
         said, complaints = io.StringIO(), io.StringIO()
         with (
             mock.patch("benchmark.scaleout.crew.connected", _no_process),
-            mock.patch("benchmark.launching.run_together", _no_process),
+            mock.patch("benchmark.system.launching.run_together", _no_process),
             contextlib.redirect_stdout(said),
             contextlib.redirect_stderr(complaints),
         ):

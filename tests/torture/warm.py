@@ -16,7 +16,7 @@ _MODULES = (
     "benchmark.commands.table",
     "benchmark.commands.tune",
     "benchmark.plotting.results",
-    "benchmark.runner",
+    "benchmark.runs.runner",
     "benchmark.tuning.trials",
     "baselines.popularity",
     "baselines.sasrec",
@@ -40,7 +40,7 @@ def warm_up(save_every_seconds: float) -> None:
     """Imports everything, and has training save more often than a minute."""
     for name in _MODULES:
         importlib.import_module(name)
-    from userllm.training import Stage
+    from userllm.training.loop import Stage
 
     made = Stage.__init__
 

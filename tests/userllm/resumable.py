@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.types import StageReport
 from userllm.config import OptimizerSettings
-from userllm.training import Stage, run_stage
+from userllm.training.loop import Stage, run_stage
 
 STEPS, GATHER = 12, 3
 TARGET = -0.2  # the third look of six is the best

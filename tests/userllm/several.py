@@ -13,20 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark import ranks
 from benchmark.data.splits import split_last
 from benchmark.errors import RunError
-from benchmark.ranks import Spread
+from benchmark.system import ranks
+from benchmark.system.ranks import Spread
 from benchmark.tasks.config import NextItemSettings
 from benchmark.tasks.next_item import NextItem
 from benchmark.tasks.sharing import from_all, own_rows, texts_from_all
 from tests.tiny_model import make_catalog, make_histories
 from tests.world import FixedScores, hashed_scores, small_world
 from userllm.config import OptimizerSettings, TransformerSettings, UserLLMSettings
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.model import UserLLM
 from userllm.stages import Tuning
-from userllm.training import Stage, run_stage
-from userllm.user_encoder import UserEncoder
+from userllm.training.loop import Stage, run_stage
 
 Result = dict[str, Any]
 

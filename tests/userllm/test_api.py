@@ -16,7 +16,7 @@ from benchmark.errors import UserError
 from benchmark.schema import Feature, FeatureKind, FeatureSchema
 from tests.userllm.own_rows import ENCODER, HISTORIES, ITEMS, tiny_settings, tiny_user_llm
 from userllm.histories import build_catalog, build_log, infer_schema, read_batch
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 
 

@@ -18,8 +18,8 @@ from benchmark.types import IDS, SUMMARIES, TITLES, HistoryBatch
 from tests.tiny_model import make_histories
 from tests.userllm.own_rows import HISTORIES, tiny_settings, tiny_user_llm
 from userllm import checkpoint
-from userllm.event_encoder import Encoded, EventEncoder
-from userllm.llm import LanguageModel
+from userllm.encoder.event_encoder import Encoded, EventEncoder
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.trainable import apply_strategy
 

@@ -13,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.protocols import Checked, FitContext
 from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
 from userllm.config import UserLLMSettings
-from userllm.llm_loading import outline_language_model
+from userllm.llm.loading import outline_language_model
 from userllm.method import UserLLMMethod
 
 
@@ -94,7 +94,7 @@ def test_a_cell_is_checked_before_its_encoder_is_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from benchmark.config import read_config
-    from benchmark.runner import run
+    from benchmark.runs.runner import run
     from benchmark.tables import default_tables
     from tests.fakes import Silent
 

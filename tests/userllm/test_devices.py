@@ -17,16 +17,16 @@ from benchmark.types import Candidates, Ranking
 from tests.pretend_device import DEVICE, There, move, pretended
 from tests.tiny_model import LENGTH, TITLES, make_catalog, make_histories
 from tests.userllm.own_rows import tiny_user_llm
-from userllm import ranking
 from userllm.config import UserLLMSettings
-from userllm.corpus import item_title_tokens
+from userllm.decoding import ranking
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.encoder_method import EncoderRanker
 from userllm.history_text import HistoryText
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import item_title_tokens
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.stages import Alignment, Tuning
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
 
 HISTORIES = make_histories([6, 3, 0, 1])
 SETTINGS: list[dict[str, Any]] = [

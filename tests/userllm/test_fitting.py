@@ -11,11 +11,11 @@ from benchmark.events import EventLog
 from benchmark.schema import ITEM, FeatureSchema
 from tests.tiny_model import make_catalog
 from userllm.config import UserLLMSettings
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.fitting import Fitting, fit
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.progress import Silent
-from userllm.user_encoder import UserEncoder
 
 MOVES = {
     "full": {"llm", "encoder", "bridge"},

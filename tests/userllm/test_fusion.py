@@ -8,13 +8,13 @@ import torch
 from benchmark.types import HistoryBatch
 from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
+from userllm.decoding.likelihoods import item_likelihood
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.fusion import CrossAttentionFusion, GatedCrossAttention, UserContext
-from userllm.likelihoods import item_likelihood
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.muting import muted
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
 
 
 @pytest.fixture(params=[True, False], ids=["feed_forward", "attention_alone"])

@@ -10,7 +10,7 @@ import torch
 from benchmark.errors import UserError
 from tests.userllm.families.users import attached, context_of
 from userllm.generation import MAX_NEW_TOKENS, generate
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 
 PROMPTS = [" Star", " Heat and"]
 

@@ -12,11 +12,11 @@ from benchmark.types import Catalog, HistoryBatch
 from tests.tiny_model import LENGTH, TITLES, WIDTH, make_catalog, make_histories
 from userllm.config import TransformerSettings, UserLLMSettings
 from userllm.decoding import catalogue_log_probs, choice_log_probs, read_prompt, text_prefix
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.history_text import HistoryText
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
 
 FIELDS = ["rating", "genres"]
 

@@ -15,11 +15,11 @@ from benchmark.protocols import LLM, PROJECTOR, USER_ENCODER
 from benchmark.types import HistoryBatch
 from tests.outlined import WIDTH, flops, outline_of, real_llm, request
 from userllm.config import TransformerSettings, UserLLMSettings
-from userllm.llm import LanguageModel
-from userllm.llm_outline import LlmOutline
+from userllm.encoder.user_encoder import UserEncoder
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.outline import LlmOutline
 from userllm.model import UserLLM
 from userllm.outline import UserOutline, outline
-from userllm.user_encoder import UserEncoder
 
 LENGTH = 12
 

@@ -24,16 +24,16 @@ from userllm.config import (
     TransformerSettings,
     UserLLMSettings,
 )
-from userllm.corpus import corpus, held_out_items, item_lines, shuffled_titles
+from userllm.decoding.likelihoods import item_likelihood
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.fitting import Fitting, fit
-from userllm.likelihoods import item_likelihood
-from userllm.llm import LanguageModel
+from userllm.llm.corpus import corpus, held_out_items, item_lines, shuffled_titles
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.muting import muted
 from userllm.perplexity import text_scores, with_and_without_user
 from userllm.progress import Silent
 from userllm.stages import Tuning, alignment_batches
-from userllm.user_encoder import UserEncoder
 
 SHARE = 0.3
 LINES = ["Heat", "Star Wars | drama", "never seen 七", "A"]

@@ -20,7 +20,7 @@ from tests.userllm.resumable import (
     train,
 )
 from userllm.config import OptimizerSettings
-from userllm.resume import CheckpointFile
+from userllm.training.resume import CheckpointFile
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import torch
 
 from tests.tiny_model import make_catalog, make_histories
 from userllm.config import UserLLMSettings
-from userllm.llm import LanguageModel
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.user_encoder import UserEncoder
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.stages import Tuning
 from userllm.trainable import STRATEGIES, apply_strategy, trained_parameters, with_lora
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
 
 TRAINS = {
     "full": {"encoder", "llm", "bridge"},

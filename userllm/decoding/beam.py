@@ -8,8 +8,8 @@ from torch import Tensor
 from userllm.decoding.frontier import Found, Frontier, Steps
 from userllm.decoding.likelihood import Prior
 from userllm.decoding.prompt import Prompt, TreeReader
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
 
 
 def beam_search(

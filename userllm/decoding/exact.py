@@ -9,8 +9,8 @@ from torch import Tensor
 
 from userllm.decoding.likelihood import Prior
 from userllm.decoding.prompt import Prompt, TreeReader
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
 
 POSITIONS_AT_ONCE = 4096
 """Bounds the memory of ranking; larger batches are slower on a processor's caches."""

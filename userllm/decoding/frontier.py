@@ -10,8 +10,8 @@ from torch import Tensor
 from benchmark.types import Candidates, rank_scores
 from userllm.decoding.likelihood import Prior, log_mass, spread
 from userllm.decoding.prompt import Prompt
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

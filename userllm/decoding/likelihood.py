@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from userllm.decoding.layout import Choices
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from userllm.decoding.layout import Prefix
-from userllm.llm import LanguageModel
-from userllm.memory import Memory
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.memory import Memory
 
 Attend = Callable[[Tensor], AbstractContextManager[None]]
 """Lets the language model see, while open, users `LongTensor[U]` otherwise than by its text.

@@ -8,8 +8,8 @@ from torch import Tensor
 from userllm.decoding.frontier import Found, Frontier, Steps
 from userllm.decoding.likelihood import Prior, spread
 from userllm.decoding.prompt import Prompt, TreeReader
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
+from userllm.decoding.trie import TitleTrie
+from userllm.llm.language_model import LanguageModel
 
 AT_ONCE = 8
 """Nodes expanded for a user in a pass: more means fewer passes, and a few needless positions."""

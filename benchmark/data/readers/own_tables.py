@@ -14,7 +14,7 @@ from benchmark.data.files.broken import BrokenLines, Check
 from benchmark.data.files.lines import read_delimited, read_json_lines
 from benchmark.data.readers.own_columns import COLUMNS_FILE, Columns
 from benchmark.errors import UserError, unknown
-from benchmark.parquet_files import PARQUET_DAMAGE, check_parquet
+from benchmark.system.parquet_files import PARQUET_DAMAGE, check_parquet
 
 _KINDS = {
     ".csv": "csv",

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from benchmark import home
 from benchmark.data.store.fetching import CutError, Fetcher, RefusedError
 from benchmark.data.store.ready import download_folder
 from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
-from benchmark.locking import locked
+from benchmark.system import home
+from benchmark.system.locking import locked
 
 _NOT_FOUND, _GONE = 404, 410
 Arrived = Callable[[str, int, int | None], None]

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmark import home
 from benchmark.data.store.manifest import dataset_folder
-from benchmark.durable import sync
-from benchmark.locking import locked
+from benchmark.system import home
+from benchmark.system.durable import sync
+from benchmark.system.locking import locked
 
 
 def alone(name: str, tell: Callable[[str], None]) -> AbstractContextManager[None]:

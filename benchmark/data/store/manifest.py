@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchmark import home
 from benchmark.errors import UserError
+from benchmark.system import home
 
 FORMAT_VERSION = 1
 """Of the folder; raised whenever what is written changes its form or meaning."""

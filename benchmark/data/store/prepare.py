@@ -14,7 +14,7 @@ from typing import cast
 
 import polars as pl
 
-from benchmark import __version__, home
+from benchmark import __version__
 from benchmark.data.cuts import forget
 from benchmark.data.dataset import build_dataset
 from benchmark.data.raw import PrepareSettings, Reader
@@ -25,7 +25,8 @@ from benchmark.data.store.manifest import Manifest, dataset_folder, missing_file
 from benchmark.data.store.store import Origin, write_dataset
 from benchmark.entries import DatasetEntry
 from benchmark.errors import RunError, UserError
-from benchmark.locking import on_stderr
+from benchmark.system import home
+from benchmark.system.locking import on_stderr
 from benchmark.tables import why_unavailable
 
 _NAMED = 4

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import home
 from benchmark.entries import DatasetEntry
 from benchmark.errors import UserError
+from benchmark.system import home
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from benchmark.data.store.manifest import (
     missing_file,
     read_manifest,
 )
-from benchmark.durable import sync
 from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, IdMap
+from benchmark.system.durable import sync
 from benchmark.texts import Texts
 
 if TYPE_CHECKING:

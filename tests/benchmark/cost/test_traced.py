@@ -9,8 +9,8 @@ from torch import nn
 from benchmark.cost.running import FlopCounter
 from benchmark.cost.traced import traced_flops
 from userllm.fusion import CrossAttentionFusion, UserContext
-from userllm.llm import LanguageModel
-from userllm.llm_from_shape import outline_llm
+from userllm.llm.from_shape import outline_llm
+from userllm.llm.language_model import LanguageModel
 from userllm.nn.blocks import CausalTransformer
 from userllm.projector import Perceiver
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from benchmark.evidence.contestants import Group, groups_of
-from benchmark.results import EXAMPLES, Row, row_of
+from benchmark.records.results import EXAMPLES, Row, row_of
 from tests.records import make_record, write_record
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmark.forecast.calibration import Calibration
 from benchmark.forecast.past import Machine, Past, PastStage, read_past
-from benchmark.results import Fit, Stage
+from benchmark.records.results import Fit, Stage
 from tests.records import make_record
 
 HERE: Machine = ("a processor", 2, "cpu")

@@ -9,9 +9,9 @@ import pytest
 from benchmark.cli import main
 from benchmark.config import read_config
 from benchmark.forecast.forecast import Ahead, Forecast, forecast
-from benchmark.results import SCHEMA_VERSION
-from benchmark.runner import run
-from benchmark.smaller_batches import Smaller
+from benchmark.records.results import SCHEMA_VERSION
+from benchmark.runs.runner import run
+from benchmark.runs.smaller_batches import Smaller
 from benchmark.variants import Variant
 from tests.benchmark.survival.bench import SASREC, tables_of
 from tests.fakes import Silent

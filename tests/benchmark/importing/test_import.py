@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.data.splits import split_last
-from benchmark.results import comparison_group, load_records, read_record
+from benchmark.records.results import comparison_group, load_records, read_record
 from benchmark.tables import Tables
 from tests.fakes import make_tables
 from tests.judged import judged

@@ -15,8 +15,8 @@ from benchmark.perf.answer_latency import AIM, K, compare
 from benchmark.perf.answer_subjects import TEXT_PROMPT, USER_LLM, subjects, untrained_llm
 from benchmark.types import Candidates
 from userllm.config import QUERY
-from userllm.corpus import item_title_tokens
 from userllm.history_text import HistoryText
+from userllm.llm.corpus import item_title_tokens
 
 TINY = {"width": 16, "heads": 4, "layers": 1, "vocabulary": 300}
 LENGTHS = (2, 8)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.errors import RunError
 from benchmark.perf import worker_sweep
-from benchmark.runner import settle_in_turn
+from benchmark.runs.runner import settle_in_turn
 from tests.fakes import Silent, make_tables
 
 OPTIONS = {"task": "next_item", "dataset": "world", "methods": "alpha", "part": "validation"}

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from benchmark.differences import compare
 from benchmark.plotting.ablation import draw_ablation, draw_dots, draw_map
-from benchmark.provenance import differences_in_code
+from benchmark.records.differences import compare
+from benchmark.records.provenance import differences_in_code
 from tests.benchmark.ablation_rows import failed, make_row
 
 

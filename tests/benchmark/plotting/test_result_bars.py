@@ -8,8 +8,8 @@ import pytest
 from benchmark.plotting import results as plots
 from benchmark.plotting.results import draw, draw_bars, draw_time
 from benchmark.plotting.style import HATCHES, PALETTE, style_of
-from benchmark.results import load_records, row_of
-from benchmark.summary import latest_rows, learning_curves, summarise
+from benchmark.records.results import load_records, row_of
+from benchmark.records.summary import latest_rows, learning_curves, summarise
 from tests.records import make_record, write_examples, write_record
 
 METHODS = {

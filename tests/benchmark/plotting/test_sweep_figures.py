@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.axes.sweep_points import CurvePoint, Point
 from benchmark.cost.facts import Cost
-from benchmark.differences import Estimate
 from benchmark.plotting import sweep as plots_sweep
 from benchmark.plotting.scales import in_columns
 from benchmark.plotting.style import style_of
 from benchmark.plotting.sweep import About, draw_latency, draw_quality, draw_sweep, draw_tokens
 from benchmark.plotting.sweep_frontier import draw_frontier, frontier
 from benchmark.plotting.sweep_reduction import STUDY, draw_reduction
-from benchmark.sweep_points import CurvePoint, Point
+from benchmark.records.differences import Estimate
 
 LENGTHS = (10, 50, 200)
 ABOUT = About("next_item", "ml-1m", ("recall@1", "recall@10"), "validation, 2 threads, seed 0")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmark import results
 from benchmark.cost.facts import Cost
+from benchmark.records import results
 from tests.records import make_record, write_record
 
 USERS = 240

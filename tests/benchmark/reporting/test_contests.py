@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark import results
 from benchmark.evidence.plan import plan_of
+from benchmark.records import results
 from benchmark.reporting.contests import contests_of
 from benchmark.reporting.reading import read_rows
 from benchmark.tables import default_tables

@@ -7,9 +7,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from benchmark import results
 from benchmark.entries import MethodEntry
 from benchmark.errors import UserError
+from benchmark.records import results
 from benchmark.registry import Registry
 from benchmark.reporting.facts import make_report
 from benchmark.reporting.language_model import language_model_of, named

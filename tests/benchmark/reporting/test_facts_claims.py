@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmark import results
-from benchmark.differences import Estimate
+from benchmark.records import results
+from benchmark.records.differences import Estimate
 from benchmark.reporting.claims_config import read_study
 from benchmark.reporting.facts import make_report
 from benchmark.reporting.facts_claims import by_interval, outcome_of

@@ -6,9 +6,9 @@ import shlex
 
 import pytest
 
-from benchmark import results
 from benchmark.config import chosen_methods, read_config, read_layers
 from benchmark.evidence.plan import plan_of
+from benchmark.records import results
 from benchmark.reporting.claims_config import read_study
 from benchmark.reporting.contests import contests_of
 from benchmark.reporting.facts_missing import Known, missing_of

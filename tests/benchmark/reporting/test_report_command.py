@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import results
 from benchmark.cli import main
 from benchmark.commands.report import TEMPLATE
 from benchmark.cost.facts import Cost
+from benchmark.records import results
 from benchmark.reporting.number_filters import interval, number
 from tests.benchmark.reporting.runs import write_comparison, write_run
 from tests.benchmark.reporting.test_facts_claims import write_sweep, write_variant

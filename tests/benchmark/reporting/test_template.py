@@ -6,11 +6,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from benchmark.differences import Estimate
+from benchmark.display.visible import visible
 from benchmark.errors import UserError
+from benchmark.records.differences import Estimate
 from benchmark.reporting.markdown import Markdown
 from benchmark.reporting.template import render_template
-from benchmark.visible import visible
 
 WHERE = "REPORT.md"
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from benchmark import results
 from benchmark.cli import main
+from benchmark.records import results
 from tests.benchmark.reporting.runs import write_run
 
 SEARCH = {

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from benchmark.cli import main
-from benchmark.results import load_records
+from benchmark.records.results import load_records
 from tests.fakes import make_tables
 
 ROOT = Path(__file__).parents[3]

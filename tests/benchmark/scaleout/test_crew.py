@@ -10,12 +10,12 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import planning
 from benchmark.config import read_config
 from benchmark.data.store.seal import DataChangedError
 from benchmark.errors import RunError, UserError
-from benchmark.identity import llm_identity, stable_hash
-from benchmark.runner import run
+from benchmark.records.identity import llm_identity, stable_hash
+from benchmark.runs import planning
+from benchmark.runs.runner import run
 from benchmark.scaleout import cluster, placing, roster, work
 from benchmark.scaleout.crew import crew_of
 from benchmark.scaleout.demands import Demands
@@ -86,7 +86,7 @@ def numbers(rows):
 
 
 def test_rows_equal_those_of_one_process(bench, tmp_path):
-    from benchmark.runner import settle_in_turn
+    from benchmark.runs.runner import settle_in_turn
 
     variants = [
         Variant("alpha", {"alpha": {"epochs": epochs}}, {"epochs": epochs}) for epochs in (1, 2, 3)
@@ -255,7 +255,7 @@ def test_something_asked_for_no_method_is_refused():
 
 
 def test_workers_with_another_version_are_refused(bench, monkeypatch):
-    monkeypatch.setattr("benchmark.host.__version__", "0.0.1")
+    monkeypatch.setattr("benchmark.system.host.__version__", "0.0.1")
     with (
         changed(bench.crew) as crew,
         pytest.raises(UserError, match=r"worker tcp://\S+ has userllm-bench \S+, here it is 0.0.1"),
@@ -269,7 +269,7 @@ def test_workers_with_other_data_are_refused(bench, monkeypatch):
         world = planning.open_world(*arguments)
         return replace(world, dataset=replace(world.dataset, fingerprint="abc"))
 
-    monkeypatch.setattr("benchmark.runner.open_world", other)
+    monkeypatch.setattr("benchmark.runs.runner.open_world", other)
     with (
         changed(bench.crew) as crew,
         pytest.raises(UserError, match=r"worker tcp://\S+ has the data .*, here it is abc:"),
@@ -315,7 +315,7 @@ def test_data_that_change_under_a_run_are_its_rows_and_no_workers_fault(bench, m
         world = planning.open_world(*arguments)
         return replace(world, dataset=replace(world.dataset, fingerprint="abc"), seal=Changed())
 
-    monkeypatch.setattr("benchmark.runner.open_world", other)
+    monkeypatch.setattr("benchmark.runs.runner.open_world", other)
     for refusal in (None, lambda inspector, said: ""):  # found by the look, and by the cell
         if refusal is not None:
             monkeypatch.setattr("benchmark.scaleout.inspection.Inspector.refusal", refusal)

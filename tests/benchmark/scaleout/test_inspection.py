@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import host
 from benchmark.config import read_config
 from benchmark.scaleout.inspection import Inspector, workers_of
 from benchmark.scaleout.messages import Inspection
+from benchmark.system import host
 from tests.fakes import make_tables
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +22,7 @@ def refusal(monkeypatch, tmp_path):
     config = read_config(None, options, make_tables())
 
     def refusal(here, there, foreign=True):
-        monkeypatch.setattr("benchmark.host.source_state", lambda: here)
+        monkeypatch.setattr("benchmark.system.host.source_state", lambda: here)
         inspector = Inspector(None, config, "abc", ended=False, foreign=foreign)
         said = Inspection(
             versions=host.package_versions(), source=there, fingerprint="abc", sees=True

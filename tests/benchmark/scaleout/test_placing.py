@@ -6,14 +6,14 @@ from types import SimpleNamespace
 import pytest
 from pydantic import BaseModel
 
-from benchmark.locking import heard, locked
-from benchmark.results import Row
+from benchmark.records.results import Row
 from benchmark.scaleout.flight import Flight
 from benchmark.scaleout.order import next_of, stages_of
 from benchmark.scaleout.placing import Placing
 from benchmark.scaleout.relay import Relay
 from benchmark.scaleout.roster import Present
 from benchmark.scaleout.view import View
+from benchmark.system.locking import heard, locked
 
 
 class Settings(BaseModel):

@@ -12,11 +12,11 @@ from benchmark.config import read_config
 from benchmark.data.store.manifest import dataset_folder
 from benchmark.data.store.store import Origin, write_dataset
 from benchmark.entries import DatasetEntry, MethodEntry
-from benchmark.home import stages_folder
+from benchmark.records.results import Row
 from benchmark.registrations import ENCODERS, METHODS
 from benchmark.registry import Registry
-from benchmark.results import Row
-from benchmark.runner import run
+from benchmark.runs.runner import run
+from benchmark.system.home import stages_folder
 from benchmark.tables import Tables
 from tests.fakes import Silent, make_tables
 from tests.world import small_world

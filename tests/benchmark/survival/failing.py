@@ -6,11 +6,11 @@ import os
 import sys
 from typing import Any
 
-from benchmark import ranks
 from benchmark.cli import main
 from benchmark.data.store.seal import DataChangedError
-from benchmark.plan import World
-from userllm.watch import Watch
+from benchmark.runs.plan import World
+from benchmark.system import ranks
+from userllm.training.watch import Watch
 
 
 def fail(kind: str, failing: str) -> None:

@@ -13,7 +13,7 @@ from benchmark.cli import main
 from benchmark.data.store import seal as sealing
 from benchmark.data.store.manifest import dataset_folder
 from benchmark.errors import RunError
-from benchmark.results import find_records
+from benchmark.records.results import find_records
 from benchmark.tuning.study import Study
 from tests.benchmark.survival.bench import PREPARED, SASREC, prepare, starter, tables_of
 from tests.fakes import Fake, Silent
@@ -122,7 +122,7 @@ def test_between_two_calls_a_checkpoint_of_other_data_is_left_alone(
     assert not any("goes on from" in line for line in row.record.fit.notes)
     assert checkpoint.read_bytes() == before  # of another cell, by its hash
     prepare()
-    monkeypatch.setattr("benchmark.cell.discard_unfinished", lambda cell: None)
+    monkeypatch.setattr("benchmark.runs.cell.discard_unfinished", lambda cell: None)
     assert start("sasrec", SASREC)[0].record is not None
 
 

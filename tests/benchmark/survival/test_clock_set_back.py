@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import wall_clock
-from benchmark.results import load_records
-from benchmark.summary import latest_rows
-from benchmark.wall_clock import WallClock
+from benchmark.records.results import load_records
+from benchmark.records.summary import latest_rows
+from benchmark.system import wall_clock
+from benchmark.system.wall_clock import WallClock
 from tests.benchmark.survival.bench import SASREC, starter, tables_of
 from tests.fakes import Silent
 
@@ -24,7 +24,7 @@ class Clock:
         real = time.time
         monkeypatch.setattr(time, "time", lambda: real() + self.ahead)
         monkeypatch.setattr(wall_clock, "CLOCK", WallClock())
-        monkeypatch.setattr("benchmark.recording.CLOCK", wall_clock.CLOCK)
+        monkeypatch.setattr("benchmark.runs.recording.CLOCK", wall_clock.CLOCK)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import main
-from benchmark.results import SCHEMA_VERSION, NewerRecordError, read_record
+from benchmark.records.results import SCHEMA_VERSION, NewerRecordError, read_record
 from tests.benchmark.survival.bench import starter, tables_of
 from tests.records import make_record, write_examples, write_record
 
@@ -96,7 +96,9 @@ def test_publishing_does_not_replace_a_newer_record(
 ) -> None:
     monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("benchmark.host.source_state", lambda: {"commit": "c", "dirty": False})
+    monkeypatch.setattr(
+        "benchmark.system.host.source_state", lambda: {"commit": "c", "dirty": False}
+    )
     tables = tables_of()
     starter(tables, Path("out"))()
     command = ["publish", "out", "--out", "there"]

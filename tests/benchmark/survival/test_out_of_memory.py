@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.failures import explain, out_of_memory
+from benchmark.runs.failures import explain, out_of_memory
 from tests.benchmark.survival.bench import SASREC, starter, tables_of
 from tests.fakes import Fake
-from userllm.module import TrainingModule
+from userllm.training.module import TrainingModule
 
 CPU = (
     "[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried "

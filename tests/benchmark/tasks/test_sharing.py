@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark import ranks
-from benchmark.ranks import Spread
+from benchmark.system import ranks
+from benchmark.system.ranks import Spread
 from benchmark.tasks.sharing import own_rows
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from benchmark.config import read_config, read_layers
 from benchmark.errors import UserError
-from benchmark.results import load_records
+from benchmark.records.results import load_records
 from benchmark.tables import default_tables
 from benchmark.tuning.applied import check_tuned, tuned_of
 from tests.benchmark.tuning.conftest import FILE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark import results
+from benchmark.records import results
 from benchmark.tuning.trials import seconds_of
 from tests.benchmark.tuning.conftest import TUNE
 from tests.benchmark.tuning.standing import STAGE_SECONDS, standing_tables

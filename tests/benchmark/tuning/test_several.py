@@ -8,8 +8,8 @@ import threading
 import pytest
 import yaml
 
-from benchmark.progress import quiet_libraries
-from benchmark.runner import settle_in_turn
+from benchmark.display.progress import quiet_libraries
+from benchmark.runs.runner import settle_in_turn
 from benchmark.scaleout.hands import Hands
 from tests.benchmark.tuning.standing import standing_tables
 from tests.fakes import Silent

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from benchmark.results import load_records
+from benchmark.records.results import load_records
 from benchmark.tuning import trials
 from tests.benchmark.tuning.conftest import FILE, TUNE
 from tests.benchmark.tuning.learner import SPACE, noisy_tables

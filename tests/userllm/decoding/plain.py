@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from userllm.decoding import Prompt, read_prompt
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 
 END = 0
 VOCABULARY = 12

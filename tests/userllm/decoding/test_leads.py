@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.userllm.test_decoding import build
 
 from tests.tiny_model import LENGTH, TITLES, make_histories
-from tests.userllm.test_decoding import build
 from userllm.decoding import (
     Prompt,
     branch_states,
@@ -16,9 +16,9 @@ from userllm.decoding import (
     title_log_probs,
     top_k,
 )
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie
-from userllm.user_encoder import UserEncoder
+from userllm.decoding.trie import TitleTrie
+from userllm.encoder.user_encoder import UserEncoder
+from userllm.llm.language_model import LanguageModel
 
 QUERY = torch.tensor([5, 9, 30])
 LEADS = torch.tensor([[[5, 9, 30], [-1, 7, 8]], [[-1, -1, 4], [6, 6, 2]]])

@@ -17,7 +17,7 @@ from userllm.decoding import (
     text_prefix,
 )
 from userllm.decoding.exact import cut_trie, piece_size
-from userllm.trie import build_trie
+from userllm.decoding.trie import build_trie
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.types import Candidates, rank_scores
 from tests.userllm.decoding.plain import END, Model, plain_log_probs, random_model
 from userllm.decoding import Prior, beam_search, catalogue_log_probs, top_k
-from userllm.trie import TitleTrie, build_trie
+from userllm.decoding.trie import TitleTrie, build_trie
 
 # Few tokens and long titles: duplicates, titles that begin others and chains without a branch.
 TITLE = st.lists(st.integers(1, 4), min_size=1, max_size=7)

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from tests.tiny_model import TITLES
-from userllm.embedded import train_tokenizer
-from userllm.llm import LanguageModel
-from userllm.llm_loading import load_language_model
+from userllm.llm.embedded import train_tokenizer
+from userllm.llm.language_model import LanguageModel
+from userllm.llm.loading import load_language_model
 
 WINDOW = 4
 """Window of the families that have one, in tokens: shorter than what the tests pack."""

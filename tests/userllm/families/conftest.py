@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
 from tests.userllm.families.users import attached, context_of
 from userllm.fusion import UserContext
 from userllm.generation import generate
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 
 FUSIONS = ["cross_attention", "soft_prompt"]

@@ -16,8 +16,8 @@ from torch import Tensor
 from tests.tiny_model import TITLES
 from tests.userllm.families.checkpoints import WINDOWED, load
 from userllm.decoding import Prefix, catalogue_log_probs, read_prompt, text_prefix, top_k
-from userllm.llm import LanguageModel
-from userllm.trie import TitleTrie, build_trie
+from userllm.decoding.trie import TitleTrie, build_trie
+from userllm.llm.language_model import LanguageModel
 
 ROWS = torch.tensor(
     [

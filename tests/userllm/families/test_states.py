@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.userllm.families.checkpoints import WINDOW, WINDOWED, load
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 
 TOKENS = torch.tensor([[5, 9, 30, 7, 77, 8, 123, 60, 31], [8, 44, 21, 40, 6, 7, 250, 33, 12]])
 PARENTS = [-1, 0, 1, 2, 2, 3, 4, 5, 1, 8, 9, 7, 10]

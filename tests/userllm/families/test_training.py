@@ -13,10 +13,10 @@ from tests.tiny_model import make_histories
 from tests.userllm.families.checkpoints import FAMILIES, load
 from tests.userllm.families.users import attached, context_of
 from userllm.generation import generate
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
-from userllm.recompute import checkpoint_activations
 from userllm.trainable import STRATEGIES, apply_strategy
+from userllm.training.recompute import checkpoint_activations
 
 TOKENS = torch.tensor([[5, 9, 30, 7, 77], [8, 44, 21, 40, 6]])
 

@@ -7,10 +7,10 @@ import torch
 from benchmark.schema import Feature, FeatureKind, FeatureSchema
 from tests.tiny_model import LENGTH, TITLES, make_histories
 from userllm.config import TransformerSettings, UserLLMSettings
+from userllm.encoder.user_encoder import UserEncoder
 from userllm.fusion import GatedCrossAttention, UserContext
-from userllm.llm import LanguageModel
+from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
-from userllm.user_encoder import UserEncoder
 
 SCHEMA = FeatureSchema((Feature("item", FeatureKind.ID, len(TITLES)),))
 

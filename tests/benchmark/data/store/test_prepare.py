@@ -12,13 +12,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmark import home
 from benchmark.data.dataset import fingerprint
 from benchmark.data.raw import PrepareSettings
 from benchmark.data.store import in_place, prepare, store
 from benchmark.data.store.manifest import dataset_folder, read_manifest
 from benchmark.data.store.store import open_dataset
 from benchmark.errors import RunError, UserError
+from benchmark.system import home
 from tests.benchmark.data import csv_reader
 from tests.benchmark.data.csv_reader import ENTRY, calls, prepare_csv
 

@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark import home
 from benchmark.data import encoding, ordering, partition, room
 from benchmark.data.files import plain_text
 from benchmark.data.raw import PrepareSettings
@@ -27,6 +26,7 @@ from benchmark.data.store.manifest import dataset_folder
 from benchmark.data.store.prepare import prepare
 from benchmark.data.store.store import open_dataset
 from benchmark.errors import RunError
+from benchmark.system import home
 from benchmark.tables import default_tables
 
 NAME = "ml-latest-small"

@@ -1,0 +1,1 @@
+"""What `ablate` and `sweep` vary, and what came out."""

@@ -1,0 +1,1 @@
+"""What finished cells leave behind: read, summarised, checked, published."""

@@ -1,0 +1,1 @@
+"""The machine: processes, files that are whole or not there, signals, processors."""

@@ -1,0 +1,1 @@
+"""What turns histories into states."""

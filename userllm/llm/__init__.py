@@ -1,0 +1,1 @@
+"""Any causal language model, through few operations."""
