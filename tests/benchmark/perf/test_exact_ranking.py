@@ -4,13 +4,13 @@ import json
 
 import pytest
 import torch
-from tests.userllm.test_decoding import build
 
 from benchmark.perf.exact_ranking import measure
 from benchmark.perf.movie_titles import movie_titles
 from benchmark.perf.ranking_subjects import Subject, made_up_subject
 from benchmark.perf.work_meter import metered
 from tests.tiny_model import LENGTH, TITLES, make_histories
+from tests.userllm.decoding.test_decoding import build
 from userllm.decoding import read_prompt
 
 TINY = {

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.benchmark.test_runner import start_fakes
 
 from benchmark.config import read_config
 from benchmark.plotting.style import save
@@ -18,6 +17,7 @@ from benchmark.records.publishing import publish
 from benchmark.records.results import load_records
 from benchmark.reporting.writing import write_files
 from benchmark.runs.runner import run
+from tests.benchmark.runs.test_runner import start_fakes
 from tests.fakes import Silent, make_tables
 from tests.records import make_record, write_record
 from tests.torture.checks import half_written, left_over

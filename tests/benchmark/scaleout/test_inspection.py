@@ -85,7 +85,7 @@ def test_a_process_says_the_source_that_it_began_with(monkeypatch, tmp_path):
 def test_the_source_is_asked_for_before_cells_run():
     code = (
         "import benchmark.scaleout.work\n"
-        "from benchmark import host\n"
+        "from benchmark.system import host\n"
         "assert host.source_state.cache_info().currsize == 1\n"
         "host.source_state.cache_clear()\n"
         "from benchmark.scaleout.hands import at_work\n"

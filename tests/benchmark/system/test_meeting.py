@@ -21,7 +21,7 @@ from tests.processes import ROOT, environment, free_port
 HERE = "127.0.0.1"
 PATIENCE = timedelta(minutes=5)
 IMPATIENT = (
-    "import sys; from benchmark import meeting; from benchmark.cli import main;"
+    "import sys; from benchmark.system import meeting; from benchmark.cli import main;"
     "meeting.LIMIT_SECONDS = 1.0; sys.exit(main(sys.argv[1:]))"
 )
 RUN = [

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.benchmark.test_runner import start_fakes
 
 from benchmark.system.stopping import say_stopped, stoppable, was_stopped
+from tests.benchmark.runs.test_runner import start_fakes
 
 ROOT = Path(__file__).parents[3]
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.userllm.test_decoding import build
 
 from tests.tiny_model import LENGTH, TITLES, make_histories
+from tests.userllm.decoding.test_decoding import build
 from userllm.decoding import (
     Prompt,
     branch_states,

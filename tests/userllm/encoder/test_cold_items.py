@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.userllm.test_training import Quiet
 
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
@@ -16,6 +15,7 @@ from benchmark.tasks.evaluation import Evaluation
 from benchmark.tasks.next_item import NextItem
 from tests.fakes import Silent
 from tests.titled_world import titled_world
+from tests.userllm.training.test_training import Quiet
 from userllm.config import UserEncoderSettings
 from userllm.encoder.item_text import item_vectors
 from userllm.encoder.pretraining import pretrained_encoder

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.userllm.test_training import Quiet
 from torch import Tensor, nn
 
 from benchmark.events import EventLog
 from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import HistoryBatch
 from tests.tiny_model import LENGTH, TITLES, WIDTH, make_catalog, make_histories
+from tests.userllm.training.test_training import Quiet
 from userllm.config import UserLLMSettings
 from userllm.decoding.likelihoods import item_likelihood
 from userllm.decoding.trie import TitleTrie

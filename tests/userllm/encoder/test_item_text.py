@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.userllm.test_training import Quiet
 from torch import Tensor
 
 from benchmark.data.division import Split
@@ -17,6 +16,7 @@ from benchmark.schema import ITEM, FeatureSchema
 from benchmark.types import IDS, SUMMARIES, Catalog
 from tests.tiny_model import LENGTH, TITLES, WIDTH, make_histories
 from tests.userllm.own_rows import tiny_settings
+from tests.userllm.training.test_training import Quiet
 from userllm.config import TransformerSettings, UserEncoderSettings
 from userllm.encoder.item_text import embed_lines, item_vectors, text_lines
 from userllm.encoder.objectives import NextEventObjective

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.userllm.test_training import Quiet
 from torch import nn
 
 from benchmark.data.division import Split
@@ -10,6 +9,7 @@ from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema, number
 from benchmark.types import HistoryBatch
 from tests.tiny_model import LENGTH, WIDTH, make_histories
+from tests.userllm.training.test_training import Quiet
 from userllm.config import TransformerSettings, UserEncoderSettings
 from userllm.encoder.objectives import NextEventObjective
 from userllm.encoder.pretraining import new_encoder, pretrain

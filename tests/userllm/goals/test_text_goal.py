@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from tests.userllm.test_label_goal import make_model
 
 from benchmark.goals import Decoding
 from benchmark.schema import FeatureSchema
 from benchmark.types import HistoryBatch
 from tests.tiny_model import make_histories
 from tests.userllm.goal_world import make_log, text_goal
+from tests.userllm.goals.test_label_goal import make_model
 from userllm.encoder.user_encoder import UserEncoder
 from userllm.goals.answers import write
 from userllm.goals.goal_stages import Writing

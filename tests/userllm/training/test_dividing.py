@@ -4,7 +4,6 @@ import itertools
 
 import pytest
 import torch
-from tests.userllm.test_training import Quiet, stage
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
@@ -15,6 +14,7 @@ from benchmark.system.ranks import Spread
 from tests.divided import assert_each_row_once, assert_parts_make_the_whole
 from tests.tiny_model import TITLES, make_catalog, make_histories
 from tests.userllm.goal_world import label_goal, make_log, text_goal
+from tests.userllm.training.test_training import Quiet, stage
 from userllm.config import OptimizerSettings, UserLLMSettings
 from userllm.encoder.objectives import NextEventObjective
 from userllm.encoder.user_encoder import UserEncoder
