@@ -11,8 +11,8 @@ from benchmark.errors import UserError
 from benchmark.evidence.contestants import USER, Contestant
 from benchmark.metrics.significance import bootstrap_interval
 from benchmark.metrics.tests_of_difference import (
-    cautious_interval,
     detectable_difference,
+    equivalence_test,
     mcnemar_test,
     sign_flip_test,
 )
@@ -44,12 +44,13 @@ class Comparison:
         p: Two-sided paired sign-flip test.
         p_corrected: By Holm over its family; None outside of one, where it is exploratory.
         margin: Differences within it count as none; of metrics between 0 and 1 alone.
-        surely_within: Whether the 90% `cautious_interval` of the difference lies within the
-            margin, which is two one-sided tests at 5%; never of `nll`, and never where neither
-            mean is above the margin: there no difference could have been outside of it.
+        p_equivalent: Of `equivalence_test`, two one-sided tests whether the difference lies within
+            the margin; None of `nll`, and where neither mean is above the margin: there no
+            difference could have been outside of it.
         detectable: Smallest difference found in four of five studies with as many such users.
         first_seeds: Mean over users of each seed.
         second_seeds: Likewise.
+        p_equivalent_corrected: By Holm over the equivalence tests of the family; None outside.
         mcnemar: Seed that both have → p-value; of `recall@1` alone.
     """
 
@@ -62,9 +63,10 @@ class Comparison:
     difference: Estimate
     p: float
     margin: float
-    surely_within: bool
+    p_equivalent: float | None
     detectable: float
     p_corrected: float | None = None
+    p_equivalent_corrected: float | None = None
     first_seeds: tuple[float, ...] = ()
     second_seeds: tuple[float, ...] = ()
     mcnemar: dict[int, float] = field(default_factory=dict)
@@ -80,6 +82,14 @@ class Comparison:
             higher = self.difference.value > 0
             return BETTER if higher == (self.metric != NLL) else WORSE
         return EQUIVALENT if self.surely_within else UNDECIDED
+
+    @property
+    def surely_within(self) -> bool:
+        """Whether the difference lies within the margin at 5%: outside of a family uncorrected."""
+        p = self.p_equivalent
+        if self.p_equivalent_corrected is not None:
+            p = self.p_equivalent_corrected
+        return p is not None and p < SIGNIFICANCE
 
     @property
     def margin_share(self) -> float:
@@ -100,6 +110,8 @@ class Comparison:
             "difference": vars(self.difference),
             "p": self.p,
             "p_corrected": self.p_corrected,
+            "p_equivalent": self.p_equivalent,
+            "p_equivalent_corrected": self.p_equivalent_corrected,
             "margin": self.margin,
             "detectable": self.detectable,
             "first_seeds": list(self.first_seeds),
@@ -137,7 +149,7 @@ def compare_on(
     same_users(first, second)
     apart = one - two
     low, high = bootstrap_interval(apart)
-    inner_low, inner_high = cautious_interval(apart, confidence=1 - 2 * SIGNIFICANCE)
+    within = metric != NLL and max(one.mean(), two.mean()) > margin
     return Comparison(
         metric=metric,
         first=first.label,
@@ -148,10 +160,7 @@ def compare_on(
         difference=Estimate(float(apart.mean()), low, high),
         p=sign_flip_test(apart, samples=samples),
         margin=margin,
-        surely_within=metric != NLL
-        and -margin < inner_low
-        and inner_high < margin
-        and max(one.mean(), two.mean()) > margin,
+        p_equivalent=equivalence_test(apart, margin) if within else None,
         detectable=detectable_difference(apart, significance=SIGNIFICANCE),
         first_seeds=first.of_seeds(metric),
         second_seeds=second.of_seeds(metric),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 _CELLS = 2_000_000
 """Most signs that are drawn at a time."""
+_ADDED, _AT = 4, float(stats.norm.isf(0.05))
+"""Users that the cautious interval adds, half who gained and half who lost, and at which deviate."""
+_FARTHEST = 30.0
+"""Deviate behind which a p-value is 0."""
 
 
 def sign_flip_test(differences: np.ndarray, *, samples: int = 9999, seed: int = 0) -> float:
@@ -125,7 +129,8 @@ def cautious_interval(differences: np.ndarray, *, confidence: float = 0.9) -> tu
     The bootstrap never draws what it has not seen: of users without a difference it is a point.
     This is an adjusted Wald interval as that of Bonett and Price (2012) for paired proportions,
     applied to any differences in -1..1. They add one user who gained 1 and one who lost 1; two of
-    each are added here, as one still calls a difference at the margin equivalent too often.
+    each are added here at 90%, as one still calls a difference at the margin equivalent too often.
+    At other levels as many more or fewer as $z^2$ says, or far tails would be too sure.
 
     Args:
         differences: One value in -1..1 a user, `[n]`.
@@ -134,8 +139,39 @@ def cautious_interval(differences: np.ndarray, *, confidence: float = 0.9) -> tu
     Returns:
         Lower and upper bound.
     """
-    count = len(differences) + 4
-    mean = float(np.sum(differences)) / count
-    variance = (float(np.sum(np.square(differences))) + 4) / count - mean**2
-    reach = float(stats.norm.isf((1 - confidence) / 2)) * float(np.sqrt(variance / count))
+    mean, reach = _cautious(differences, float(stats.norm.isf((1 - confidence) / 2)))
     return mean - reach, mean + reach
+
+
+def equivalence_test(differences: np.ndarray, margin: float) -> float:
+    """Two one-sided tests whether a mean difference lies within a margin of 0.
+
+    Below a level where the `cautious_interval` of confidence 1 minus twice that level lies within
+    the margin.
+
+    Args:
+        differences: One value in -1..1 a user, `[n]`.
+        margin: Above 0.
+
+    Returns:
+        The larger of the two p-values; 1 where the mean itself is not within the margin.
+    """
+
+    def beyond(deviate: float) -> float:
+        mean, reach = _cautious(differences, deviate)
+        return abs(mean) + reach - margin
+
+    if beyond(0.0) >= 0:
+        return 1.0
+    if beyond(_FARTHEST) <= 0:
+        return 0.0
+    return float(stats.norm.sf(optimize.brentq(beyond, 0.0, _FARTHEST)))
+
+
+def _cautious(differences: np.ndarray, deviate: float) -> tuple[float, float]:
+    """Middle of the cautious interval, and how far it reaches at a deviate of the normal."""
+    added = _ADDED * (deviate / _AT) ** 2
+    count = len(differences) + added
+    mean = float(np.sum(differences)) / count
+    variance = (float(np.sum(np.square(differences))) + added) / count - mean**2
+    return mean, deviate * float(np.sqrt(max(0.0, variance) / count))

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _PRIMARY = f"its p-value after Holm below {SIGNIFICANCE:.0%}"
 _TEST = f"its sign-flip p-value, not corrected, below {SIGNIFICANCE:.0%}"
+_PRIMARY_EQUIVALENT = (
+    f"else its p-value of equivalence after Holm below {SIGNIFICANCE:.0%}, of values above the "
+    "margin (equivalent)"
+)
 _EQUIVALENT = (
     f"else the {1 - 2 * SIGNIFICANCE:.0%} interval within the margin, of values above it "
     "(equivalent)"
@@ -39,9 +43,9 @@ _INTERVAL = (
 )
 _RULES: Mapping[str, str] = {
     "baselines": f"every primary test of the studied method on this task: {_PRIMARY}, "
-    f"{_EQUIVALENT}",
+    f"{_PRIMARY_EQUIVALENT}",
     "text_prompts": "every primary test against a method that reads the history as text: "
-    f"{_PRIMARY}, {_EQUIVALENT}",
+    f"{_PRIMARY}, {_PRIMARY_EQUIVALENT}",
     "at_every_length": "a test against each text prompt at each length that was run: "
     f"{_TEST}, {_EQUIVALENT}",
     "longest_over_shortest": "a test of the longest history against the shortest: "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.evidence.comparisons import SIGNIFICANCE
-from benchmark.evidence.family import Plan, exploratory, not_planned, primary_tests
+from benchmark.evidence.family import DRAWS, Plan, exploratory, not_planned, primary_tests
 from benchmark.evidence.plan import plan_of
 from benchmark.reporting import facts_origin as origin
 from benchmark.reporting.claims import Findings, hold_claims
@@ -75,6 +75,7 @@ class Rules:
         significance: Level of tests.
         margin: Differences within it count as none.
         confidence: Of intervals.
+        draws: Of signs, in tests fixed beforehand whose p-value is small.
         marks: Verdict → how tables show it.
         presets: Budgets that tests fixed beforehand can be about, the largest first.
     """
@@ -82,6 +83,7 @@ class Rules:
     significance: float
     margin: float
     confidence: float
+    draws: int
     marks: dict[str, str]
     presets: tuple[str, ...]
 
@@ -154,7 +156,7 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
         question=_question(
             plan, tables, named(_behind(contests) or language_models(records)), study.source
         ),
-        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, dict(MARKS), plan.presets),
+        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, DRAWS, dict(MARKS), plan.presets),
         conclusions=conclusions,
         verdicts={
             verdict: sum(test.comparison.verdict == verdict for test in primary)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.evidence.comparisons import compare_on
 from benchmark.evidence.contestants import groups_of
-from benchmark.evidence.family import Plan, exploratory, primary_tests
+from benchmark.evidence.family import DRAWS, Plan, exploratory, primary_tests
 from tests.benchmark.evidence.rows import finished
 from tests.records import make_record
 
@@ -154,3 +155,58 @@ def test_what_is_detectable_allows_for_the_size_of_the_family(tmp_path):
     power = stats.norm.ppf(0.8)
     wider = (stats.norm.isf(0.025 / 4) + power) / (stats.norm.isf(0.025) + power)
     assert same.comparison.detectable == pytest.approx(wider * alone.comparison.detectable)
+
+
+def apart(users, swapped):
+    """Who is right in two methods that are as good as each other and differ in some users."""
+    base = np.arange(users) % 4 == 0
+    other = base.copy()
+    for side in (True, False):
+        other[np.flatnonzero(base == side)[:swapped]] = not side
+    return base, other
+
+
+def test_equivalence_is_corrected_within_a_family(tmp_path):
+    """What is just equivalent alone is not among many that are further off."""
+    users = 2000
+    base, near = apart(users, 55)
+    rng = np.random.default_rng(0)
+    rows = [finished(tmp_path, "alpha", base), finished(tmp_path, "beta", near)]
+    (alone,) = primary_tests(groups_of(rows), PLAN)
+    assert alone.comparison.p_equivalent_corrected == alone.comparison.p_equivalent
+    assert 0.025 < alone.comparison.p_equivalent < 0.05
+    assert alone.comparison.verdict == "equivalent"
+    rows += [finished(tmp_path, name, rng.random(users) < 0.25) for name in ("b", "c")]
+    found = {own.comparison.second: own.comparison for own in primary_tests(groups_of(rows), PLAN)}
+    assert found["beta"].p_equivalent_corrected == pytest.approx(3 * found["beta"].p_equivalent)
+    assert found["beta"].verdict == "undecided"
+    assert found["b"].verdict == "undecided"
+    group = groups_of(rows)[0]
+    free = compare_on("recall@1", group["alpha"], group["beta"])
+    assert free.p_equivalent_corrected is None
+    assert free.verdict == "equivalent"  # outside of the family as before
+
+
+def test_what_cannot_be_equivalent_counts_among_the_tests(tmp_path):
+    users = 4000
+    rare = np.arange(users) < 20
+    rows = [finished(tmp_path, "alpha", rare), finished(tmp_path, "beta", rare)]
+    rows.append(finished(tmp_path, "gamma", np.arange(users) < 60))
+    found = {own.comparison.second: own.comparison for own in primary_tests(groups_of(rows), PLAN)}
+    assert found["beta"].p_equivalent is found["beta"].p_equivalent_corrected is None
+    assert found["beta"].verdict == "undecided"
+    assert found["gamma"].p_equivalent_corrected == pytest.approx(
+        min(1.0, 2 * found["gamma"].p_equivalent)
+    )
+
+
+def test_small_p_values_of_a_family_come_of_many_draws(tmp_path):
+    """Of 9,999 draws none is below 1 / 5,000 on two sides, and after Holm much is lost."""
+    base, near = apart(500, 10)
+    rows = [finished(tmp_path, name, own) for name, own in (("alpha", base), ("gamma", near))]
+    rows.append(finished(tmp_path, "beta", np.arange(500) < 10))
+    found = {own.comparison.second: own.comparison for own in primary_tests(groups_of(rows), PLAN)}
+    assert found["beta"].p <= 2 / (DRAWS + 1) < 2 / 10_000
+    group = groups_of(rows)[0]
+    assert compare_on("recall@1", group["alpha"], group["beta"]).p == pytest.approx(2 / 10_000)
+    assert found["gamma"].p == compare_on("recall@1", group["alpha"], group["gamma"]).p

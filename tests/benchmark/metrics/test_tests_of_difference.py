@@ -5,6 +5,7 @@ from scipy import stats
 from benchmark.metrics.tests_of_difference import (
     cautious_interval,
     detectable_difference,
+    equivalence_test,
     holm,
     mcnemar_test,
     sign_flip_test,
@@ -164,3 +165,36 @@ def test_nothing_seen_is_not_nothing_there():
     assert low == -high
     assert high > 0.1
     assert cautious_interval(np.zeros(1))[1] > 0.5
+
+
+@pytest.mark.parametrize("level", [0.2, 0.05, 0.001])
+def test_the_equivalence_test_is_the_cautious_interval_turned_round(level):
+    rng = np.random.default_rng(10)
+    for share in (0.0, 0.01, 0.3):
+        drawn = rng.random(2000)
+        differences = (drawn < share).astype(float) - (drawn > 1 - share / 2)
+        low, high = cautious_interval(differences, confidence=1 - 2 * level)
+        margin = max(-low, high)
+        assert equivalence_test(differences, margin) == pytest.approx(level)
+        assert equivalence_test(differences, 1.01 * margin) < level
+        assert equivalence_test(-differences, 0.99 * margin) > level
+
+
+def test_a_mean_at_the_margin_is_not_within_it():
+    assert equivalence_test(np.array([1.0, 0.0] * 50), 0.5) == 1.0
+    assert equivalence_test(np.array([1.0, 0.0] * 50), 0.2) == 1.0
+
+
+@pytest.mark.parametrize("users", [943, 2000, 6040])
+@pytest.mark.parametrize(("gained", "lost"), [(0.01, 0.0), (0.015, 0.005)])
+def test_at_the_levels_of_a_large_family_equivalence_is_not_claimed_too_often(users, gained, lost):
+    """The true difference is the margin: at 5% of 50 tests the tail counts, not the middle."""
+    level, rounds = 0.05 / 50, 200_000
+    shares = [gained, lost, 1 - gained - lost]
+    drawn = np.random.default_rng(11).multinomial(users, shares, size=rounds)
+    wrong = 0
+    for (up, down, _), times in zip(*np.unique(drawn, axis=0, return_counts=True), strict=True):
+        if up - down < 0.008 * users:  # nothing nearer to the margin can be that sure
+            differences = np.repeat([1.0, -1.0, 0.0], [up, down, users - up - down])
+            wrong += times * (equivalence_test(differences, 0.01) < level)
+    assert wrong / rounds <= 1.5 * level

@@ -235,7 +235,8 @@ def test_each_claim_says_what_decides_it(tmp_path) -> None:
             test in ("at_every_length", "longest_over_shortest")
         )
         assert ("95% interval" in claim.rule) == (test in ("advantage_by_length", "ablation"))
-        assert ("90% interval" in claim.rule) == ("p-value" in claim.rule)
+        assert ("90% interval" in claim.rule) == ("p-value, not corrected" in claim.rule)
+        assert ("of equivalence after Holm" in claim.rule) == ("its p-value after" in claim.rule)
 
 
 def test_a_sweep_s_claim_is_decided_by_its_uncorrected_test(tmp_path) -> None:

@@ -67,7 +67,9 @@ def test_the_rule_of_the_primary_tests_stands_in_the_report(text) -> None:
     part = text.partition("## The tests that were fixed beforehand")[2].partition("\n## ")[0]
     assert "(full, quick, the largest first)" in part
     assert "Imported models" in part
-    assert "Only differences are corrected" in part
+    assert "Differences and equivalences are each corrected" in part
+    assert "(99,999 draws of signs where it is small)" in part
+    assert "p of equivalence after Holm" in part
     assert "mean of the lower ends" in text
     assert "interval decides" not in text
 
