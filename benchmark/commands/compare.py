@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark.commands.comparison_side import side_of
 from benchmark.errors import UserError, unknown
 from benchmark.evidence.comparisons import Comparison, compare_on
 from benchmark.evidence.contestants import Contestant, Group, contestants_of, differing
@@ -16,9 +16,6 @@ from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
 from benchmark.records.differences import NLL
 from benchmark.records.provenance import differences_in_code
-from benchmark.records.results import question
-from benchmark.records.summary import latest_rows
-from benchmark.reporting.reading import read_rows
 from benchmark.reporting.usable import why_unusable
 
 
@@ -112,9 +109,17 @@ def pair_up(options: Options) -> tuple[list[Group], list[str]]:
     Raises:
         UserError: See `compare_command`.
     """
-    first = _contestants(options.first, options.method_a, "--a")
-    second = _contestants(options.second, options.method_b, "--b")
+    sides = (
+        side_of(options.first, options.method_a, "--a"),
+        side_of(options.second, options.method_b, "--b"),
+    )
+    first, second = (side.rows for side in sides)
     common = [asked for asked in first if asked in second]
+    unclear = [
+        why for side in sides for asked, why in side.unclear.items() if asked in (common or [asked])
+    ]
+    if unclear:
+        raise UserError("; ".join(dict.fromkeys(unclear)))
     if not common:
         one, two = next(iter(first.values())), next(iter(second.values()))
         reasons = differing(one.records[0], two.records[0])
@@ -162,47 +167,6 @@ def _told_apart(one: Contestant, two: Contestant) -> tuple[Contestant, Contestan
         for side, own in (("A", one), ("B", two))
     )
     return first, second
-
-
-def _contestants(folder: Path, asked_for: str | None, option: str) -> dict[str, Contestant]:
-    """The contestant of a folder by what it was asked.
-
-    Args:
-        folder: Holds records.
-        asked_for: A method, or one with its settings as in `user_llm (loss=token)`.
-        option: That says so.
-    """
-    found_rows, left_out = read_rows([folder])
-    for lost in left_out:
-        print(f"left out: {lost.what}: {lost.why}", file=sys.stderr)
-    rows = [row for row in latest_rows(found_rows) if row.record is not None]
-    methods = list(dict.fromkeys(row.method for row in rows))
-    if asked_for is not None:
-        method, _, _ = asked_for.partition(" (")
-        if method not in methods:
-            raise unknown(f"method in {folder}", method, methods)
-        rows = [row for row in rows if row.method == method]
-    elif len(methods) > 1:
-        raise UserError(f"{folder} holds {', '.join(methods)}: name one by {option}")
-    found: dict[str, Contestant] = {}
-    for asked in dict.fromkeys(question(row.record) for row in rows if row.record):
-        members = [row for row in rows if row.record and question(row.record) == asked]
-        presets = list(dict.fromkeys(row.preset for row in members))
-        if len(presets) > 1:
-            raise UserError(
-                f"{folder} holds {members[0].method} under several budgets ({', '.join(presets)}): "
-                "name a folder of one"
-            )
-        own = contestants_of(members)
-        if len(own) > 1:
-            own = tuple(one for one in own if one.label == asked_for) or own
-        if len(own) > 1:
-            labels = "; ".join(contestant.label for contestant in own)
-            raise UserError(
-                f"{folder} holds several settings of one method: {labels}; name one by {option}"
-            )
-        found[asked] = own[0]
-    return found
 
 
 def _compared(group: Group, options: Options) -> Pair:

@@ -17,6 +17,8 @@ from benchmark.records.summary import comparable_rows
 from benchmark.settings import flatten
 
 USER = "user"
+_HASH = 12
+"""Digits of a hash that a line shows."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,14 @@ class Contestant:
     def imported(self) -> bool:
         """Whether some of its answers came from a model that was not run here."""
         return any(record.imported is not None for record in self.records)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether somebody set something of it that no search found."""
+        return any(
+            "set" in record.tuned if record.tuned else bool(record.method.changes)
+            for record in self.records
+        )
 
     @property
     def made(self) -> str:
@@ -212,7 +222,11 @@ def differing(first: RunRecord, second: RunRecord) -> list[str]:
         for own in (first, second)
     ]
     return [
-        f"{name} ({one} and {facts[1][name]})"
+        f"{name} ({_shown(name, one)} and {_shown(name, facts[1][name])})"
         for name, one in facts[0].items()
         if one != facts[1][name]
     ]
+
+
+def _shown(name: str, value: str) -> str:
+    return value[:_HASH] if name.endswith("hash") else value

@@ -9,9 +9,10 @@ of equivalence. Nothing that was measured has a say in who takes part:
 - Of each data set, task and split one group in which the studied method and a baseline can be
   tested: of the latest task version; with seen items left out where both were run (a record does
   not say what `auto` would have chosen); of the largest preset; made last.
-- The studied method once and each baseline of the tables once: with the most seeds, then the one
-  made last. Variants of the studied method, imported rows, methods that the tables lack, and
-  further settings of a method take no part.
+- The studied method once and each baseline of the tables once: as it is or tuned before one with
+  settings that somebody set by hand, then with the most seeds, then the one made last. Variants of
+  the studied method, imported rows, methods that the tables lack, and further settings of a method
+  take no part.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from benchmark.evidence.comparisons import MARGIN, SIGNIFICANCE, Comparison, com
 from benchmark.evidence.contestants import Contestant, Group, differing
 from benchmark.metrics.tests_of_difference import detectable_difference, holm, sign_flip_test
 from benchmark.records.results import RunRecord, asked
-
 
 DRAWS = 99_999
 """Signs of a test that may come out: after Holm few of 9,999 draws would decide it."""
@@ -118,12 +118,12 @@ def not_planned(record: RunRecord, plan: Plan) -> str:
 
 
 def leading(contestants: Sequence[Contestant], method: str) -> Contestant | None:
-    """Of a method's contestants the one with the most seeds, of several the one made last.
+    """Of a method's contestants one that nobody set by hand, of these the one with most seeds.
 
-    Imported ones do not count.
+    Of several the one made last. Imported ones do not count.
     """
     own = [one for one in contestants if one.method == method and not one.imported]
-    return max(own, key=lambda one: (len(one.seeds), one.made), default=None)
+    return max(own, key=lambda one: (not one.by_hand, len(one.seeds), one.made), default=None)
 
 
 def _outside(group: Group, plan: Plan) -> str:

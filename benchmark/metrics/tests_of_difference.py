@@ -10,7 +10,7 @@ from scipy import optimize, stats
 _CELLS = 2_000_000
 """Most signs that are drawn at a time."""
 _ADDED, _AT = 4, float(stats.norm.isf(0.05))
-"""Users that the cautious interval adds, half who gained and half who lost, and at which deviate."""
+"""Users that the cautious interval adds, half of them gained, half lost; and at which deviate."""
 _FARTHEST = 30.0
 """Deviate behind which a p-value is 0."""
 

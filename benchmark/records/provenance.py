@@ -8,8 +8,10 @@ from benchmark.records.results import RunRecord
 
 PACKAGE = "userllm-bench"
 """What records call this package among their versions."""
-_OF_HOST = ("threads", "accelerator", "devices", "cpu")
+_OF_HOST = ("threads", "accelerator", "devices", "distributed", "micro_batches", "cpu")
 """What numbers can depend on, beside the code, in the last digits."""
+_UNSAID = {"devices": "1", "distributed": "none", "micro_batches": "1"}
+"""What is so where a record does not say it."""
 
 
 def differences_in_code(records: Iterable[RunRecord]) -> str:
@@ -17,9 +19,19 @@ def differences_in_code(records: Iterable[RunRecord]) -> str:
     facts: dict[str, list[str]] = {}
     described = [_facts(record) for record in records]
     for name in dict.fromkeys(name for own in described for name in own):
-        facts[name] = list(dict.fromkeys(own.get(name, "absent") for own in described))
-    told = [f"{name} {', '.join(values)}" for name, values in facts.items() if len(values) > 1]
-    return f"rows were made by different code: {'; '.join(told)}" if told else ""
+        absent = _UNSAID.get(name, "absent")
+        facts[name] = list(dict.fromkeys(own.get(name, absent) for own in described))
+    code, host = (
+        "; ".join(
+            f"{name} {', '.join(values)}"
+            for name, values in facts.items()
+            if len(values) > 1 and (name in _OF_HOST) == of_host
+        )
+        for of_host in (False, True)
+    )
+    told = [f"by different code: {code}"] if code else []
+    told += [f"on different devices or threads: {host}"] if host else []
+    return f"rows were made {'; and '.join(told)}" if told else ""
 
 
 def version_of(record: RunRecord) -> str:

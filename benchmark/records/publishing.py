@@ -47,11 +47,13 @@ class Published:
         path: The record.
         folder: Where it is now; where it was meant to be if it was refused.
         refused: Why it was not published, "" where it was.
+        older: Whether a later record of the same cell was taken in its place.
     """
 
     path: Path
     folder: Path
     refused: str = ""
+    older: bool = False
 
 
 def publish(
@@ -66,14 +68,13 @@ def publish(
         allow_own: Whether rows of somebody's own data are published too.
 
     Yields:
-        One outcome a record, refused ones among them; of several records of one cell only the one
-        made last.
+        One outcome a record, refused ones and older ones of a cell among them.
 
     Raises:
         UserError: There is no record, or `out` cannot be written.
     """
     latest: dict[Path, tuple[Path, RunRecord]] = {}
-    refused = []
+    refused, older = [], []
     for path in find_records(paths):
         try:
             record = read_record(path)
@@ -87,9 +88,12 @@ def publish(
             refused.append(Published(path, folder, reason))
         elif beside is None or record.created >= beside[1].created:
             latest[folder] = path, record
+            older += [Published(beside[0], folder, older=True)] if beside else []
+        else:
+            older.append(Published(path, folder, older=True))
     if not latest and not refused:
         raise UserError(f"no {RECORD} under {', '.join(map(str, paths))}: name a folder of runs")
-    yield from refused
+    yield from (*refused, *older)
     for folder, (path, record) in sorted(latest.items(), key=lambda item: item[0]):
         try:
             if record.dataset.name.startswith(_OWN) and not allow_own:

@@ -357,13 +357,23 @@ def asked(record: RunRecord) -> dict[str, Any]:
     return {name: value for name, value in record.task.changes.items() if name not in _OF_JUDGING}
 
 
-def variant(record: RunRecord) -> str:
-    """What tells a record from others of its method: the settings that somebody changed."""
+def variant(record: RunRecord, *, devices: bool = True) -> str:
+    """What tells a record from others of its method: settings that somebody changed, and devices.
+
+    Numbers depend on devices, so that seeds of several kinds are no seeds of one row.
+    """
     changes: Mapping[str, Any] = record.method.changes  # axes only say by what name it was asked
-    parts = [f"{name}={value}" for name, value in sorted(changes.items())]
+    spread = trained_on(record) if devices else {}
+    parts = [f"{name}={value}" for name, value in sorted({**changes, **spread}.items())]
     if record.llm is not None:
         parts.append(f"llm={record.llm.get('name', '')}")
     return ", ".join(filter(None, [*parts, beside(record)]))
+
+
+def trained_on(record: RunRecord) -> dict[str, Any]:
+    """What it was trained on, as options of `run`; nothing of one process on a processor."""
+    usual = {"accelerator": "cpu", "devices": 1, "distributed": "ddp", "micro_batches": 1}
+    return {name: own for name, own in record.host.items() if own != usual.get(name, own)}
 
 
 def beside(record: RunRecord) -> str:

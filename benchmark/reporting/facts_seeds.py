@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.evidence.contestants import Contestant
 from benchmark.evidence.family import Plan
-from benchmark.records.results import RunRecord
+from benchmark.records.results import RunRecord, trained_on
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_data import count_of
 from benchmark.reporting.missing import Missing
@@ -41,15 +41,15 @@ def _seeds(members: Sequence[Contestant]) -> str:
 
 
 def _batches(contestants: Sequence[Contestant]) -> list[list[Contestant]]:
-    """Contestants that one command can run: each method once, one language model, one set-up."""
+    """Contestants that one command can run: each method once, one language model and set-up."""
     found: dict[object, list[Contestant]] = {}
     for own in contestants:
         record = own.records[0]
         llm = record.llm["name"] if record.llm else ""
-        turn = 0
-        while own.method in [one.method for one in found.get((*_tasks(record), llm, turn), [])]:
+        way, turn = (*_tasks(record), llm, *trained_on(record).items()), 0
+        while own.method in [one.method for one in found.get((way, turn), [])]:
             turn += 1
-        found.setdefault((*_tasks(record), llm, turn), []).append(own)
+        found.setdefault((way, turn), []).append(own)
     return list(found.values())
 
 
@@ -71,6 +71,7 @@ def _command(contest: Contest, plan: Plan, members: Sequence[Contestant], needed
         multi_task=multi_task,
         llm=first.llm["name"] if first.llm else "",
         seeds=",".join(map(str, range(needed))),
+        devices={name: str(value) for name, value in trained_on(first).items()},
         sets=[
             assignment(_setting(own, name), value)
             for own in members

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.axes.ablation import Axis, axis_names, read_axis
-from benchmark.records.results import Row
+from benchmark.records.results import Row, comparison_group, variant
 from benchmark.records.summary import latest_rows
 from benchmark.reporting.reading import LeftOut
 
@@ -67,11 +67,19 @@ def sort_rows(rows: Sequence[Row], tables: Tables) -> tuple[Kinds, list[LeftOut]
 
 
 def _latest(rows: Iterable[Row]) -> list[Row]:
-    """Of equal rows with equal axes the one made last."""
-    by_axes: dict[tuple[str, ...], list[Row]] = {}
+    """Of equal rows with equal axes the one made last, on whatever devices: that is told of all."""
+    by_axes: dict[tuple[str, ...], dict[tuple[object, ...], Row]] = {}
     for row in rows:
-        by_axes.setdefault(tuple(row.axes), []).append(row)
-    return [row for members in by_axes.values() for row in latest_rows(members)]
+        if row.record is None or not row.record.metrics:
+            continue
+        same = by_axes.setdefault(tuple(row.axes), {})
+        settings = variant(row.record, devices=False)
+        key = (comparison_group(row.record), row.method, settings, row.seed)
+        other = same.get(key)
+        if other is None or other.record is None or row.record.created >= other.record.created:
+            same.pop(key, None)
+            same[key] = row
+    return [row for same in by_axes.values() for row in same.values()]
 
 
 def _plain(row: Row) -> Row:

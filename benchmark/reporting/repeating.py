@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from benchmark.config import RunConfig
 from benchmark.evidence.contestants import Contestant
@@ -25,7 +26,7 @@ def run(*, sets: Sequence[str] = (), multi_task: bool = False, **options: str) -
     parts = ["userllm-bench", "run"]
     for name, value in given.items():
         if value and value != _default(name):
-            parts += [f"--{name}", value]
+            parts += [f"--{name.replace('_', '-')}", value]
     parts += ["--multi-task"] if multi_task else []
     for assignment in sets:
         parts += ["--set", assignment]
@@ -42,6 +43,7 @@ def again(
     llm: str = "",
     seeds: str = "",
     sets: Sequence[str] = (),
+    devices: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """The command that asks what a contest asks.
 
@@ -56,6 +58,7 @@ def again(
         llm: With which language model; "" = the embedded one.
         seeds: With which seeds, comma-separated; "" = the default.
         sets: What somebody set of the methods.
+        devices: Options that say on what they are trained.
     """
     record = contest.record
     split = record.protocol.split
@@ -75,6 +78,7 @@ def again(
         llm=llm,
         seeds=seeds,
         multi_task=multi_task,
+        **devices,
         sets=[
             *(assignment(f"{record.task.name}.{name}", own) for name, own in asked(record).items()),
             *(assignment(f"{split}.{name}", own) for name, own in changed.items()),

@@ -129,8 +129,63 @@ def test_one_method_with_two_settings_is_named_with_them(tmp_path, capsys):
     where = ["compare", str(tmp_path), str(tmp_path), "--a", "user_llm (loss=token)", "--b"]
     assert main([*where, "user_llm (as is)"]) == 0
     assert "A: user_llm (loss=token), seed" in capsys.readouterr().out
-    assert main([*where, "user_llm"]) == 2
-    assert "user_llm (as is); user_llm (loss=token); name one by --b" in capsys.readouterr().err
+    assert main([*where, "user_llm"]) == 0  # the plain name is the row that nobody changed
+    assert "B: user_llm (as is), seed" in capsys.readouterr().out
+    assert main([*where, "user_llm (loss=item)"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds no user_llm (loss=item), but user_llm (as is); user_llm (loss=token)" in line
+
+
+def test_all_that_is_unclear_is_named_at_once(tmp_path, capsys):
+    for number, (method, width) in enumerate(
+        (method, width) for method in ("alpha", "beta") for width in (1, 2)
+    ):
+        changes = {"width": width}
+        write_run(tmp_path, method, 0.3, method_changes=changes, config_hash=64 * str(number))
+    assert main(["compare", str(tmp_path), str(tmp_path), "--a", "alpha", "--b", "beta"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "alpha (width=1); alpha (width=2); name one by --a" in line
+    assert "beta (width=1); beta (width=2); name one by --b" in line
+
+
+def test_what_is_unclear_of_one_task_hides_no_other(tmp_path, capsys):
+    """README's commands leave rows as they are, and rows of another task with other stages."""
+    for method in ("alpha", "beta"):
+        finished(tmp_path / "one", method, np.ones(20))
+        for shared in ("a", "b"):
+            row = finished(tmp_path / "two" / shared, method, np.zeros(20))
+            protocol = row.record.protocol.model_copy(update={"shared_with": (shared,)})
+            finished(tmp_path / "two" / shared, method, np.zeros(20), protocol=protocol)
+        task = row.record.task.model_copy(update={"name": "other"})
+        finished(tmp_path / "three", method, np.ones(20), task=task)
+    where = str(tmp_path)
+    assert main(["compare", where, where, "--a", "alpha", "--b", "beta", "--json"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert sorted(pair["task"] for pair in pairs) == ["next_item", "other"]
+    assert all(own["first_mean"] == 1.0 for pair in pairs for own in pair["comparisons"])
+
+
+def test_seeds_of_several_devices_are_a_row_of_their_own(tmp_path, capsys):
+    """A second run with --devices 2 neither replaces seeds nor is averaged with them."""
+    for seed in (0, 1):
+        finished(tmp_path, "alpha", np.ones(20), seed)
+        finished(tmp_path, "beta", np.zeros(20), seed)
+    spread = {"devices": 2, "distributed": "ddp", "accelerator": "cpu"}
+    finished(tmp_path / "two", "alpha", np.zeros(20), host=spread, created="2026-01-02")
+    where = ["compare", str(tmp_path), str(tmp_path), "--b", "beta", "--json", "--a"]
+    for name, seeds in (("alpha", [1.0, 1.0]), ("alpha (devices=2)", [0.0])):
+        assert main([*where, name]) == 0
+        (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+        assert pair["comparisons"][0]["first_seeds"] == seeds
+    assert any("on different devices or threads: devices 2, 1" in note for note in pair["notes"])
+
+
+def test_hashes_are_shown_short(tmp_path, capsys):
+    one = finished(tmp_path / "one", "alpha", np.ones(20))
+    dataset = one.record.dataset.model_copy(update={"target_hash": "ab" * 32})
+    finished(tmp_path / "two", "beta", np.ones(20), dataset=dataset)
+    assert main(["compare", str(tmp_path / "one"), str(tmp_path / "two")]) == 2
+    assert "target hash (t and abababababab)" in capsys.readouterr().err
 
 
 def test_rows_that_were_asked_other_things_are_refused(tmp_path, capsys):

@@ -146,6 +146,22 @@ def test_each_method_takes_part_once_with_the_most_seeds_then_the_latest(tmp_pat
     assert pairs == [("alpha (width=few)", "beta"), ("alpha (width=few)", "gamma (width=last)")]
 
 
+def test_a_later_row_that_somebody_set_takes_no_part_where_one_is_as_it_is_or_tuned(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [finished(tmp_path, "beta", rng.random(200) < 0.1)]
+    tuned = {"method": "gamma", "file": "a.yaml"}
+    for method, setting, seed, more in [
+        ("alpha", 0, 0, {}), ("alpha", 8, 0, {}), ("alpha", 8, 1, {}),
+        ("gamma", 4, 0, {"tuned": tuned}), ("gamma", 8, 0, {"tuned": {**tuned, "set": ["width"]}}),
+    ]:  # fmt: skip
+        changes = {"width": setting} if setting else {}
+        made = {"method_changes": changes, "created": f"2026-01-0{1 + setting}", **more}
+        rows.append(finished(tmp_path / str(setting), method, rng.random(200) < 0.2, seed, **made))
+    found = primary_tests(groups_of(rows), PLAN)
+    pairs = [(test.comparison.first, test.comparison.second) for test in found]
+    assert pairs == [("alpha (as is)", "beta"), ("alpha (as is)", "gamma (width=4)")]
+
+
 def test_what_is_detectable_allows_for_the_size_of_the_family(tmp_path):
     rows = rows_of(tmp_path, {"alpha": 0.4, "beta": 0.1})
     (alone,) = primary_tests(groups_of(rows), PLAN)

@@ -110,7 +110,12 @@ def test_a_cell_takes_the_place_of_its_older_one(tmp_path: Path, publish: Publis
     keep(tmp_path / "runs" / "c", "next_item", created="2026-01-01T00:00:00+00:00")
     folder.mkdir(parents=True)
     (folder / "left.png").write_bytes(b"old")
-    assert publish(tmp_path / "runs")[1][-1] == "1 published, 0 refused"
+    code, lines = publish(tmp_path / "runs")
+    assert code == 0
+    assert lines[-1] == "1 published, 2 left out, 0 refused"
+    for older in ("a", "c"):
+        path = tmp_path / "runs" / older / "record.json"
+        assert f"left out: {path}: an older record of the cell that {folder} is for" in lines
     assert {path.name for path in folder.iterdir()} == {"record.json", "examples.parquet"}
     assert (folder / "record.json").read_bytes() == newer.read_bytes()
 
