@@ -30,7 +30,7 @@ def compare(
     ] = None,
     margin: Annotated[
         float,
-        typer.Option(min=0.0, help="Differences within it count as none: what 'equivalent' means."),
+        typer.Option(help="Differences within it count as none: what 'equivalent' means."),
     ] = 0.01,
     slices: Annotated[
         bool, typer.Option("--slices/--no-slices", help="Also compare slices of the users.")

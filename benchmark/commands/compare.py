@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.commands.comparison_side import side_of
 from benchmark.errors import UserError, unknown
-from benchmark.evidence.comparisons import Comparison, compare_on
+from benchmark.evidence.comparisons import Comparison, check_margin, compare_on
 from benchmark.evidence.contestants import Contestant, Group, contestants_of, differing
 from benchmark.evidence.list_quality import ListQuality, list_quality
 from benchmark.evidence.slices import Line, slice_lines
@@ -83,8 +83,9 @@ def compare_command(options: Options, as_json: bool) -> None:
     """Compares what two folders hold, on everything that both were asked.
 
     Raises:
-        UserError: They were asked nothing in common, or hold several methods.
+        UserError: They were asked nothing in common, or hold several methods; a margin that is none.
     """
+    check_margin(options.margin)
     groups, alone = pair_up(options)
     pairs = [_compared(group, options) for group in groups]
     if as_json:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import unknown
+from benchmark.errors import UserError, unknown
 from benchmark.evidence.contestants import Contestant, contestants_of
 from benchmark.records.results import Row, question, variant_label
 from benchmark.records.summary import latest_rows

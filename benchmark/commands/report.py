@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +46,9 @@ def report_command(options: Options, tables: Tables | None) -> None:
     Raises:
         UserError: No records, a broken template, or a folder that cannot be written to.
     """
-    from benchmark.evidence.comparisons import MARGIN
+    from benchmark.evidence.comparisons import MARGIN, check_margin
 
-    margin = MARGIN if options.margin is None else options.margin
-    if not 0 <= margin < math.inf:
-        raise UserError(
-            f"--margin {margin}: a difference of a metric, 0 or more, e.g. --margin .01"
-        )
+    margin = check_margin(MARGIN if options.margin is None else options.margin)
     folders = list(options.runs) or [DEFAULT_RUNS]
     source, where = _template(options.template)
     first = folders[0] if folders[0].is_dir() else folders[0].parent
@@ -66,7 +61,8 @@ def report_command(options: Options, tables: Tables | None) -> None:
     from benchmark.reporting.template import render_template
 
     # A mistake in the template is told before minutes are spent on figures.
-    render_template(source, where, vars(report))
+    if not render_template(source, where, vars(report)).strip():
+        raise UserError(f"{where} makes an empty report: start from a copy of {TEMPLATE.name}")
     with TemporaryDirectory() as scratch:
         drawn = with_figures(report, Path(scratch) / FOLDER)
         markdown = render_template(source, where, vars(drawn))

@@ -26,6 +26,20 @@ RIGHT_OR_WRONG = "recall@1"
 """What McNemar's test is about."""
 
 
+def check_margin(margin: float) -> float:
+    """The margin, where it is one.
+
+    Raises:
+        UserError: No difference could lie outside of it, or none within.
+    """
+    if not 0 < margin < 1:
+        raise UserError(
+            f"--margin {margin:g}: it must be above 0 and below 1, in the unit of the metric, "
+            f"e.g. --margin {MARGIN:g}"
+        )
+    return margin
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What can be said of `first` against `second`, the same users paired.

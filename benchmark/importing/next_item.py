@@ -8,7 +8,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.data.histories import Examples
-from benchmark.importing.checks import in_order, log_probs, ranked, refuse
+from benchmark.importing.checks import ROUNDING, in_order, log_probs, ranked, refuse
 from benchmark.importing.judge import Asked, Judge
 from benchmark.metrics.ranking import MISSED
 from benchmark.tasks.evaluation import Evaluation, examples_of
@@ -47,6 +47,7 @@ def judge_answers(
     hits = ids == examples.targets[:, None]
     places = np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, MISSED)
     target, first, candidates = (log_probs(frame, name) for name in LOG_PROBS)
+    _refuse_contradictions(frame, places, target, first, candidates)
     answers = Answers(
         ranked=ids[:, : task.settings.k],
         places=np.where(places <= task.settings.k, places, MISSED),
@@ -58,6 +59,26 @@ def judge_answers(
         strays=np.full(len(frame), np.nan),
     )
     return task.judge(answers, examples, split, dataset)
+
+
+def _refuse_contradictions(
+    frame: pl.DataFrame,
+    places: np.ndarray,
+    target: np.ndarray,
+    first: np.ndarray,
+    candidates: np.ndarray,
+) -> None:
+    """Refuses log-probabilities that cannot be so together; NaN, which is unknown, contradicts none.
+
+    Raises:
+        UserError: They are such, of somebody.
+    """
+    most = candidates + ROUNDING
+    above = "is above candidates_logprob, though it is of one of the candidates"
+    refuse(frame, first > most, f"first_logprob {above}")
+    refuse(frame, (target > most) & (places != MISSED), f"target_logprob {above}")
+    unlike = (np.abs(target - first) > ROUNDING) & (places == 1)
+    refuse(frame, unlike, "the target is ranked first, but target_logprob is not first_logprob")
 
 
 def _seen(examples: Examples, ids: np.ndarray, exclude: bool) -> tuple[np.ndarray, np.ndarray]:

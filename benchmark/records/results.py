@@ -270,7 +270,7 @@ def _records_below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         # Hidden folders hold what is being written or replaced at this moment.
         folders[:] = [name for name in folders if not name.startswith(".")]
-        if RECORD in files:
+        if RECORD in files or RECORD in folders:  # a folder of that name is told, not passed over
             yield Path(parent) / RECORD
 
 

@@ -65,6 +65,7 @@ def test_single_cells(runs, capsys):
         (["{}", "{}", "--a", "alpha", "--b", "alpha"], "alpha stands on both sides"),
         (["{}/alpha-s0", "{}", "--b", "alpha"], "alpha stands on both sides"),
         (["{}/alpha-s0", "{}/beta-s0", "--metric", "recal@1"], "did you mean 'recall@1'"),
+        (["{}/alpha-s0", "{}/beta-s0", "--margin", "5"], "--margin 5: it must be above 0"),
         (["{}/alpha-s0", "{}/nowhere"], "there is no folder"),
         (["{}/alpha-s0", "{}/broken"], "no record that can be read"),
     ],

@@ -198,6 +198,8 @@ def test_a_mistake_in_a_template_is_one_line_and_writes_nothing(
     [
         (["nowhere"], "there is no folder"),
         (["--margin", "-1"], "--margin -1"),
+        (["--margin", "0"], "--margin 0: it must be above 0 and below 1"),
+        (["--margin", "5"], "--margin 5: it must be above 0 and below 1"),
         (["--template", "gone.md"], "gone.md"),
     ],
 )
