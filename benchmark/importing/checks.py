@@ -11,8 +11,8 @@ from benchmark.display.counting import counted
 from benchmark.errors import UserError
 
 USER = "user"
-ROUNDING = 1e-5
-"""How far above its bound a log-probability may come to lie by the rounding of single precision."""
+_ROUNDING = 1e-6
+"""How far above 0 a log-probability may come to lie by the rounding of single precision."""
 
 
 def in_order(frame: pl.DataFrame, users: Sequence[str]) -> pl.DataFrame:
@@ -60,7 +60,7 @@ def log_probs(frame: pl.DataFrame, column: str) -> np.ndarray:
     _refuse_rows(frame, values.is_null(), f"column {column!r} holds null")
     _refuse_rows(frame, ~values.is_finite(), f"column {column!r} holds what is no finite number")
     above = f"column {column!r} holds a log-probability above 0"
-    _refuse_rows(frame, values > ROUNDING, above)
+    _refuse_rows(frame, values > _ROUNDING, above)
     return values.cast(pl.Float64).to_numpy()
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from benchmark.data.dataset import Dataset
 from benchmark.data.division import Split
 from benchmark.data.histories import Examples
-from benchmark.importing.checks import ROUNDING, in_order, log_probs, ranked, refuse
+from benchmark.importing.checks import in_order, log_probs, ranked, refuse
 from benchmark.importing.judge import Asked, Judge
 from benchmark.metrics.ranking import MISSED
 from benchmark.tasks.evaluation import Evaluation, examples_of
@@ -16,6 +16,8 @@ from benchmark.tasks.next_item import NextItem
 from benchmark.tasks.ranking import UNKNOWN_RANK, Answers
 
 LOG_PROBS = ("target_logprob", "first_logprob", "candidates_logprob")
+_ROUNDING = 1e-4
+"""Nats that log-probabilities may be apart by the rounding of single precision."""
 _ROWS = 1024
 """Users whose seen items are looked up at a time."""
 
@@ -68,16 +70,16 @@ def _refuse_contradictions(
     first: np.ndarray,
     candidates: np.ndarray,
 ) -> None:
-    """Refuses log-probabilities that cannot be so together; NaN, which is unknown, contradicts none.
+    """Refuses log-probabilities that cannot be so together; what is unknown contradicts nothing.
 
     Raises:
         UserError: They are such, of somebody.
     """
-    most = candidates + ROUNDING
+    most = candidates + _ROUNDING
     above = "is above candidates_logprob, though it is of one of the candidates"
     refuse(frame, first > most, f"first_logprob {above}")
     refuse(frame, (target > most) & (places != MISSED), f"target_logprob {above}")
-    unlike = (np.abs(target - first) > ROUNDING) & (places == 1)
+    unlike = (np.abs(target - first) > _ROUNDING) & (places == 1)
     refuse(frame, unlike, "the target is ranked first, but target_logprob is not first_logprob")
 
 

@@ -196,3 +196,20 @@ def test_texts_end_after_as_many_words_as_anybodys() -> None:
     long = pl.DataFrame({"user": users, "output": [" word" * 90] * len(users)})
     texts = judge("review_generation", long).examples["output"]
     assert np.unique(texts.str.count_matches("word")).tolist() == [40]
+
+
+def test_log_probabilities_that_contradict_each_other_are_refused():
+    """One list of all candidates: its first is no likelier than all of them together."""
+    frame = answers("next_item")
+    parts = {"first_logprob": -1.0, "candidates_logprob": -0.5}
+    fine = frame.with_columns(**{name: pl.lit(value) for name, value in parts.items()})
+    fine = fine.with_columns(target_logprob=pl.col("first_logprob"))
+    judge("next_item", fine)
+    for name, value, told in (
+        ("candidates_logprob", -2.0, "first_logprob is above candidates_logprob"),
+        ("first_logprob", -0.4, "first_logprob is above candidates_logprob"),
+    ):
+        with pytest.raises(UserError, match=told):
+            judge("next_item", row(fine, name, value))
+    with pytest.raises(UserError, match="target_logprob is (above|not)"):
+        judge("next_item", fine.with_columns(target_logprob=pl.lit(-0.1)))

@@ -162,3 +162,9 @@ def test_a_path_that_no_file_can_have(tmp_path):
     for path in (tmp_path / ("x" * 5000), tmp_path / "a\0b"):
         with pytest.raises(UserError, match="there is no folder"):
             list(find_records([path]))
+
+
+def test_a_folder_in_a_record_s_place_is_told(tmp_path):
+    (tmp_path / "cell" / "record.json").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"cannot read .*cell/record\.json: Is a directory"):
+        load_records([tmp_path])

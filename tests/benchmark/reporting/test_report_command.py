@@ -210,6 +210,17 @@ def test_wrong_input_is_one_line(tmp_path, capsys, monkeypatch, options, told) -
     assert told in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["", " \n", "{# nothing #}"])
+def test_a_template_that_says_nothing_is_refused(tmp_path, capsys, words) -> None:
+    write_run(tmp_path / "runs", "user_llm", 0.4)
+    own, out = tmp_path / "own.md", tmp_path / "out"
+    own.write_text(words)
+    assert main(["report", str(tmp_path / "runs"), "--template", str(own), "--out", str(out)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{own} makes an empty report" in line
+    assert not out.exists()
+
+
 def test_a_folder_without_records_says_what_makes_some(tmp_path, capsys) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "run userllm-bench run first" in capsys.readouterr().err
