@@ -211,5 +211,5 @@ def test_log_probabilities_that_contradict_each_other_are_refused():
     ):
         with pytest.raises(UserError, match=told):
             judge("next_item", row(fine, name, value))
-    with pytest.raises(UserError, match="target_logprob is (above|not)"):
+    with pytest.raises(UserError, match=r"target_logprob is (above|not)"):
         judge("next_item", fine.with_columns(target_logprob=pl.lit(-0.1)))
