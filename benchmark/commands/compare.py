@@ -83,7 +83,7 @@ def compare_command(options: Options, as_json: bool) -> None:
     """Compares what two folders hold, on everything that both were asked.
 
     Raises:
-        UserError: They were asked nothing in common, or hold several methods, or there is no margin.
+        UserError: They were asked nothing in common, or hold several methods; a wrong margin.
     """
     check_margin(options.margin)
     groups, alone = pair_up(options)
