@@ -171,7 +171,7 @@ def test_seeds_of_several_devices_are_a_row_of_their_own(tmp_path, capsys):
     for seed in (0, 1):
         finished(tmp_path, "alpha", np.ones(20), seed)
         finished(tmp_path, "beta", np.zeros(20), seed)
-    spread = {"devices": 2, "distributed": "ddp", "accelerator": "cpu"}
+    spread = {"devices": 2, "distributed": "ddp"}
     finished(tmp_path / "two", "alpha", np.zeros(20), host=spread, created="2026-01-02")
     where = ["compare", str(tmp_path), str(tmp_path), "--b", "beta", "--json", "--a"]
     for name, seeds in (("alpha", [1.0, 1.0]), ("alpha (devices=2)", [0.0])):
