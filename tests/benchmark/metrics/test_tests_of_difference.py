@@ -198,3 +198,12 @@ def test_at_the_levels_of_a_large_family_equivalence_is_not_claimed_too_often(us
             differences = np.repeat([1.0, -1.0, 0.0], [up, down, users - up - down])
             wrong += times * (equivalence_test(differences, 0.01) < level)
     assert wrong / rounds <= 1.5 * level
+
+
+def test_signs_that_are_drawn_by_size_give_the_same_p_value():
+    rng = np.random.default_rng(12)
+    for shift in (0.0, 0.05, 0.1):
+        differences = rng.choice([-1, -0.5, 0, 0.5, 1], 300) + (rng.random(300) < shift)
+        few, many = (sign_flip_test(differences, samples=n) for n in (9999, 99_999))
+        assert many == pytest.approx(few, abs=0.02)
+    assert sign_flip_test(np.ones(300), samples=99_999) == pytest.approx(2 / 100_000)
