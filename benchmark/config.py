@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from benchmark.cost.config import SECTION
 from benchmark.entries import ability
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError, describe_error, unknown
 from benchmark.settings import (
     Nested,
     build,
     check_names,
-    describe_error,
     flatten,
     merge,
     parse_assignment,

@@ -5,6 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 GOES_ON = (
     "finished cells are kept, the same command goes on from there (with --force it begins anew)"
@@ -46,3 +50,12 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     """`did you mean 'that'?`, or nothing where no valid name is near."""
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def describe_error(error: ErrorDetails, where: str) -> str:
+    """One line about what pydantic found wrong."""
+    path = ".".join([where, *(str(part) for part in error["loc"])]).strip(".")
+    message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    given = error["input"]
+    got = f", got {given!r}" if isinstance(given, str | int | float | list | None) else ""
+    return f"{path}: {message[:1].lower()}{message[1:]}{got}"

@@ -10,9 +10,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import PydanticUndefined
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError, describe_error, unknown
 
 Nested = Mapping[str, Any]
 M = TypeVar("M", bound=BaseModel)
@@ -178,15 +178,6 @@ def _over_defaults(model: type[BaseModel], values: Nested) -> dict[str, Any]:
         if isinstance(default, BaseModel) and isinstance(value, Mapping):
             whole[key] = merge(default.model_dump(mode="json"), value)
     return whole
-
-
-def describe_error(error: ErrorDetails, where: str) -> str:
-    """One line about what pydantic found wrong."""
-    path = ".".join([where, *(str(part) for part in error["loc"])]).strip(".")
-    message = error["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    given = error["input"]
-    got = f", got {given!r}" if isinstance(given, str | int | float | list | None) else ""
-    return f"{path}: {message[:1].lower()}{message[1:]}{got}"
 
 
 def describe_fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:

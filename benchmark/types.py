@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -279,6 +279,7 @@ class FitReport:
         return sum(stage.seconds for stage in self.stages)
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Where a method says how far it is."""
 

@@ -7,7 +7,7 @@ Wherever histories are taken they are a `HistoryBatch`, or a list of lists of ev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +26,24 @@ from benchmark.types import (
     Progress,
     StageReport,
 )
+from userllm.arguments import check_kind, folder_of, settings_of, whole_number
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.decoding import chunks
 from userllm.encoder.event_encoder import EventEncoder
 from userllm.encoder.user_encoder import UserEncoder
-from userllm.histories import Histories, build_log, latest_events, read_batch, seen_items
+from userllm.histories import (
+    Histories,
+    build_log,
+    check_batch,
+    latest_events,
+    read_batch,
+    seen_items,
+)
 from userllm.llm.corpus import shuffled_titles
 from userllm.llm.language_model import LanguageModel
 from userllm.llm.loading import wrap_language_model
 from userllm.progress import Silent
+from userllm.seeding import seeded
 from userllm.training.modes import evaluating
 
 if TYPE_CHECKING:
@@ -48,8 +57,8 @@ def build(
     schema: FeatureSchema,
     *,
     catalog: Catalog | None = None,
-    settings: UserLLMSettings | None = None,
-    encoder: EventEncoder | UserEncoderSettings | None = None,
+    settings: UserLLMSettings | Mapping[str, Any] | None = None,
+    encoder: EventEncoder | UserEncoderSettings | Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> UserLLM:
     """A new model around a causal language model.
@@ -65,19 +74,27 @@ def build(
         tokenizer: Its tokenizer; None where the model is a name or path.
         schema: The features of an event.
         catalog: The items that it may say; needed to train and to rank, not to write.
-        settings: Projector, fusion, training; the defaults where absent.
-        encoder: An encoder, or the settings of a new one that `fit` pretrains; needed where
-            `settings.encoder` names another than the autoregressive one.
+        settings: Projector, fusion, training, or a mapping of those that are to differ from the
+            defaults.
+        encoder: An encoder, or the settings (again perhaps as a mapping) of a new one that `fit`
+            pretrains; needed where `settings.encoder` names another than the autoregressive one.
         seed: Seed of new weights, and of `settings.shuffle_titles`; torch's own generator stays
             where it is.
 
     Raises:
-        UserError: The parts do not fit together, a title cannot be said, or the model is no causal
-            language model.
+        UserError: An argument is none of its kind, the parts do not fit together, a title cannot
+            be said, or the model is no causal language model.
     """
     from userllm.model import UserLLM  # it imports this file
 
-    settings = settings or UserLLMSettings()
+    settings = settings_of(UserLLMSettings, "settings", settings)
+    planned = None
+    if not isinstance(encoder, EventEncoder):
+        planned = settings_of(UserEncoderSettings, "encoder", encoder)
+    check_kind("schema", schema, FeatureSchema, "infer_schema(items, histories)")
+    if catalog is not None:
+        check_kind("catalog", catalog, Catalog, "build_catalog(items, schema)")
+    seed = whole_number("seed", seed, least=0)
     if catalog is not None and len(catalog) != schema.num_items:
         raise UserError(f"a catalogue of {len(catalog)} items, a schema of {schema.num_items}")
     if settings.encoder != "user_encoder" and not isinstance(encoder, EventEncoder):
@@ -88,11 +105,9 @@ def build(
     if catalog is not None and settings.shuffle_titles:
         catalog = shuffled_titles(catalog, seed)
     llm = wrap_language_model(model, tokenizer)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        planned = None
+    with seeded(seed, llm.device):
         if not isinstance(encoder, EventEncoder):
-            planned = encoder or UserEncoderSettings()
+            assert planned is not None
             text = _item_text(llm, catalog, schema, planned)
             encoder = UserEncoder.planned(schema, planned, text)
         _check_known(encoder, schema)
@@ -102,6 +117,7 @@ def build(
             raise UserError(str(error)) from error
     built.to(llm.device)  # the new parts were drawn on the processor
     built.schema, built.encoder_settings = schema, planned
+    built.encoder_is_fresh = planned is not None
     if catalog is not None and catalog.text_source != IDS:
         _ = built.titles  # one that cannot be said is found here
     return built.eval()
@@ -129,20 +145,22 @@ def fit(
     pretrain: bool | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-    accelerator: str = "cpu",
+    accelerator: str | None = None,
     validate: Callable[[UserLLM], float] | None = None,
-    checkpoints: Path | None = None,
+    checkpoints: str | Path | None = None,
 ) -> tuple[StageReport, ...]:
     """Pretrains the encoder, aligns and tunes, as the model's settings say.
 
     Args:
         model: With a catalogue.
         histories: What to learn from; every event but a user's first is a target.
-        pretrain: Whether to train the encoder to predict the next event first; None = where
-            `build` made the encoder and `settings.pretrained` asks for it.
+        pretrain: Whether to train the encoder to predict the next event first; None = where it is
+            as `build` made it and `settings.pretrained` asks for it. What a fit has trained, also
+            before it was saved, is not pretrained again unless this is True.
         seed: Seed of all that is random here; torch's own generator stays where it is.
         progress: Where to say how far it is; None = nowhere, `Printed()` = stderr.
-        accelerator: Lightning's name of the device.
+        accelerator: Lightning's name of the device, `"gpu"` or `"cpu"` for example: the model moves
+            there and stays. None = where it is.
         validate: Value to maximise, looked at as often as `settings.tune.looks` says while tuning;
             the weights of its best look stay.
         checkpoints: Folder for unfinished stages, of this fit alone: where it was interrupted,
@@ -152,12 +170,25 @@ def fit(
         What each stage took.
 
     Raises:
-        UserError: No catalogue, nothing to learn from, or no settings to pretrain by.
+        UserError: No catalogue, nothing to learn from, no settings to pretrain by, or an argument
+            that is none of its kind.
         FloatingPointError: The loss became NaN or infinite.
     """
     from userllm import fitting  # it imports the model, which imports this file
 
     _need_catalog(model)
+    seed = whole_number("seed", seed, least=0)
+    if pretrain is not None:
+        check_kind("pretrain", pretrain, bool, "True, False or None")
+    if progress is not None:
+        check_kind(
+            "progress",
+            None if isinstance(progress, type) else progress,
+            Progress,
+            "an object such as Printed()",
+        )
+    if validate is not None:
+        check_kind("validate", validate, Callable, "a function of the model")
     if isinstance(histories, HistoryBatch):
         raise UserError("to learn from, histories must be lists of events or an EventLog")
     log = histories
@@ -169,24 +200,50 @@ def fit(
     progress = progress or Silent()
     stages = []
     if pretrain is None:
-        pretrain = model.settings.pretrained and model.encoder_settings is not None
+        pretrain = model.settings.pretrained and model.encoder_is_fresh
+    folder = None if checkpoints is None else folder_of("checkpoints", checkpoints)
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UserError(f"checkpoints: {folder} is no folder")
     told = fitting.Fitting(
         seed,
         progress,
-        validate=None if validate is None else lambda: validate(model),
-        accelerator=accelerator,
-        checkpoints=None if checkpoints is None else Path(checkpoints),
+        validate=None if validate is None else lambda: _value(validate(model)),
+        accelerator=_accelerator(model, accelerator),
+        checkpoints=folder,
         key=_key(model, log, validate is not None, pretrain),
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # LoRA matrices are drawn before any stage seeds
+    with seeded(seed, model.llm.device):  # LoRA matrices are drawn before any stage seeds
         if pretrain:
             stages.append(_pretrain(model, log, told))
         stages += fitting.fit(model, log, told)
+    model.encoder_is_fresh = False
     for stage in stages:
         if (kept := told.checkpoint(stage.name)) is not None:
             kept.unlink(missing_ok=True)
     return tuple(stages)
+
+
+def _accelerator(model: UserLLM, given: str | None) -> str:
+    """Where to train, as Lightning names it: where the model is unless something else is given."""
+    from userllm.training.loop import training_device  # it loads Lightning
+
+    if given is None:
+        return str(model.llm.device)
+    check_kind("accelerator", given, str, "'cpu', 'gpu' or another name of Lightning's")
+    try:
+        torch.zeros(0, device=training_device(given))
+    except Exception as error:  # Lightning and torch raise several kinds; each means "not here".
+        reason = " ".join(str(error).split())
+        raise UserError(f"accelerator={given!r} cannot be used here ({reason})") from error
+    return given
+
+
+def _value(found: Any) -> float:
+    """What a validation found."""
+    try:
+        return float(found)
+    except (TypeError, ValueError):
+        raise UserError(f"validate gave {found!r}: a number is needed") from None
 
 
 def _pretrain(model: UserLLM, log: EventLog, told: Fitting) -> StageReport:
@@ -253,8 +310,7 @@ def rank(
     from userllm.decoding import ranking  # it imports the model, which imports this file
 
     catalog = _need_catalog(model)
-    if k < 1:
-        raise UserError(f"k={k}: at least one item is to be ranked")
+    k = whole_number("k", k, least=1)
     whole, batch = _read(model, histories)
     answer = []
     with evaluating(model):
@@ -280,12 +336,15 @@ def generate(
         options: See `userllm.generation.generate`, for example `max_new_tokens`, `num_beams`.
 
     Raises:
-        UserError: Not one prompt for each user, or an option that does not exist.
+        UserError: Not one prompt for each user, or an option that does not exist or is no good.
     """
     from userllm import generation
 
     batch = _read(model, histories)[1]
+    check_kind("prompts", prompts, Iterable, "a text, or a list of them,")
     prompts = [prompts] * len(batch) if isinstance(prompts, str) else list(prompts)
+    for prompt in prompts:
+        check_kind("a prompt", prompt, str, "a text")
     if len(prompts) != len(batch):
         raise UserError(f"{len(prompts)} prompts for {len(batch)} users; one for each is needed")
     if not prompts:
@@ -298,9 +357,7 @@ def generate(
 def _read(model: UserLLM, histories: Histories) -> tuple[HistoryBatch, HistoryBatch]:
     """Whole histories, and as much of them as the encoder reads, where the model is."""
     whole = read_batch(histories, model.schema, model.catalog)
-    lacking = [name for name in model.columns_read if name not in whole.features]
-    if lacking:
-        raise UserError(f"the histories lack feature {lacking[0]!r}, which the encoder reads")
+    check_batch(whole, model.schema, model.columns_read)
     whole = whole.to(model.llm.device)
     return whole, latest_events(whole, model.encoder.history)
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.schema import FeatureSchema
 from userllm import description
+from userllm.arguments import check_kind, folder_of
 from userllm.description import Description, LanguageModelFacts
 from userllm.encoder.event_encoder import EventEncoder
 from userllm.encoder.user_encoder import UserEncoder
@@ -53,7 +54,7 @@ def save(model: UserLLM, folder: str | Path, *, llm_weights: bool = True) -> Non
         UserError: The folder cannot be written or holds something else, or the language model's
             weights are to be left out although nobody else has them.
     """
-    place = Path(folder).expanduser()
+    place = folder_of("folder", folder)
     own = model.llm.identity.startswith("embedded:")
     if not llm_weights and (own or model.settings.strategy == "full"):
         why = "it was made here" if own else "strategy=full trains it"
@@ -100,9 +101,12 @@ def load(
     """
     from userllm.model import UserLLM  # it imports this file
 
-    place = Path(folder).expanduser()
+    place = folder_of("folder", folder)
+    if encoder is not None:
+        check_kind("encoder", encoder, EventEncoder, "an EventEncoder")
     told = description.read(place)
     if schema is not None:
+        check_kind("schema", schema, FeatureSchema, "infer_schema(items, histories)")
         description.check_schema(place, told.schema, schema)
     tensors = _tensors(place / WEIGHTS)
     language_model = _language_model(place, told, llm)
@@ -112,6 +116,7 @@ def load(
         built = _encoder(place, told, encoder)
         model = UserLLM(built, language_model, told.settings, told.catalog)
     model.schema, model.encoder_settings = told.schema, told.encoder.training
+    model.encoder_is_fresh = told.encoder.fresh
     _fill(model, tensors, place / WEIGHTS)
     return model.to(language_model.device).eval()
 

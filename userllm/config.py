@@ -5,25 +5,42 @@ Each field's description is its help text.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from userllm.given_settings import completed, refused
 
 QUERY = "Next:"
 """What asks for a title: the fixed query of USER-LLM, and before each title of a text prompt."""
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown fields are errors, values do not change after checking."""
+    """Base of all settings: unknown fields are errors, values do not change after checking.
+
+    Made by its name, a nested part may be a mapping of what is to differ from the default, and what
+    is wrong is a `UserError` of one line. `model_validate` and the like are pydantic's own.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**completed(type(self), values))
+            except ValidationError as error:
+                raise refused(type(self), error) from None
+
+        # What reads files and settings of the command line validates by pydantic, past `__init__`.
+        __init__.__pydantic_base_init__ = True
 
 
 class OptimizerSettings(Settings):
     """AdamW with a linear warm-up and a cosine decay to zero."""
 
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of matrices")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay of all but vectors")
     warmup: float = Field(0.05, ge=0, le=1, description="share of the steps spent warming up")
     clip: float = Field(1.0, gt=0, description="largest norm of the gradient")
     accumulate: int = Field(1, ge=1, description="batches a step; their gradients are averaged")

@@ -38,6 +38,7 @@ class EncoderFacts:
         transformer: Size of the autoregressive encoder, None of another.
         training: How `fit` pretrains it, or None.
         text_width: Width of the frozen vectors of items' text that it reads; 0 = none.
+        fresh: Whether it has the random weights that it was built with.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class EncoderFacts:
     transformer: TransformerSettings | None
     training: UserEncoderSettings | None
     text_width: int = 0
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ def write(folder: Path, model: UserLLM, llm_weights: bool, digest: str, lora: bo
             "settings": None if settings is None else settings.model_dump(mode="json"),
             "training": None if training is None else training.model_dump(mode="json"),
             **_text_width(encoder),
+            **({"fresh": True} if model.encoder_is_fresh else {}),
         },
         "catalog": None if catalog is None else _catalog_rows(catalog),
         "llm": asdict(facts),
@@ -162,9 +165,12 @@ def read(folder: Path) -> Description:
                 schema=FeatureSchema.from_json(encoder["schema"]),
                 history=encoder["history"],
                 width=encoder["width"],
-                transformer=TransformerSettings(**encoder["settings"]) if own else None,
-                training=None if training is None else UserEncoderSettings(**training),
+                transformer=TransformerSettings.model_validate(encoder["settings"])
+                if own
+                else None,
+                training=None if training is None else UserEncoderSettings.model_validate(training),
                 text_width=encoder.get("text_width", 0),
+                fresh=encoder.get("fresh", False),
             ),
             llm=LanguageModelFacts(**content["llm"]),
             lora=content["lora"],

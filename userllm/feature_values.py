@@ -79,10 +79,10 @@ def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = N
             return feature.bucket(np.array([np.nan if v is None else v for v in values], float))
         except (TypeError, ValueError) as error:
             raise UserError(f"{feature.name!r} must hold numbers ({error})") from error
-    names = feature.labels if ids is None else ids.external_ids
-    # Without names a value is its own index.
-    names = names or tuple(str(index) for index in range(1, feature.cardinality + 1))
-    index = {name: place for place, name in enumerate(names, start=1)}
+    if ids is None:
+        # Without names a value is its own index.
+        own = feature.labels or tuple(map(str, range(1, feature.cardinality + 1)))
+        ids = IdMap(own, checked=True)
     codes = np.zeros((len(values), feature.width), dtype=np.int64)
     for row, value in enumerate(values):
         if _is_several(value) and feature.kind is not FeatureKind.MULTI:
@@ -91,8 +91,9 @@ def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = N
         if len(labels) > feature.width:
             raise UserError(f"{feature.name!r} has more than {feature.width} values: {labels}")
         for place, label in enumerate(labels):
-            if label not in index:
+            try:
+                codes[row, place] = ids.to_internal(label)
+            except KeyError:
                 kind = ITEM if feature.name == ITEM else f"value of {feature.name!r}"
-                raise unknown_name(kind, label, names)
-            codes[row, place] = index[label]
+                raise unknown_name(kind, label, ids.external_ids) from None
     return codes if feature.kind is FeatureKind.MULTI else codes[:, 0]

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
+from userllm.arguments import whole_number
 from userllm.fusion import UserContext
 from userllm.llm.language_model import LanguageModel
+from userllm.seeding import seeded
 from userllm.training.modes import by_options_alone, evaluating
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _OURS = {
     "num_return_sequences": "there is one text for each prompt",
     "return_dict_in_generate": "the result is text",
 }
+_COUNTS = ("max_new_tokens", "max_length", "num_beams")
 
 
 def generate(
@@ -144,6 +147,7 @@ def _written(
     """What Hugging Face's `generate` returns, and where the new tokens begin."""
     llm = model.llm
     batch = _left_padded(llm, rows, context if model.fusion is None else None)
+    options = {name: value for name, value in options.items() if value is not None}
     if "max_length" not in options:
         options.setdefault("max_new_tokens", MAX_NEW_TOKENS)
     _check_length(llm, batch.tokens.shape[1], options)
@@ -152,7 +156,8 @@ def _written(
         options.setdefault("eos_token_id", llm.end_token)
     with ExitStack() as stack:
         stack.enter_context(evaluating(llm.model))
-        stack.enter_context(_seeded(seed, batch.tokens.device))
+        if seed is not None:
+            stack.enter_context(seeded(whole_number("seed", seed, least=0), batch.tokens.device))
         if model.fusion is not None:
             stack.enter_context(model.fusion.attend(llm, context))
         else:
@@ -235,16 +240,6 @@ def _prefixed(llm: LanguageModel, vectors: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-@contextmanager
-def _seeded(seed: int | None, device: torch.device) -> Iterator[None]:
-    if seed is None:
-        yield
-        return
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
 def _pad_token(llm: LanguageModel) -> int:
     """What fills rows up; it is masked, so any token does."""
     pad = llm.tokenizer.pad_token_id
@@ -262,6 +257,8 @@ def _check(options: dict[str, Any]) -> None:
             close = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise UserError(f"unknown generation option {name!r}{hint}")
+        if name in _COUNTS and options[name] is not None:
+            whole_number(f"generation option {name}", options[name], least=1)
     try:
         GenerationConfig(**options)
     except (ValueError, TypeError) as error:

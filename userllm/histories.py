@@ -7,7 +7,6 @@ oldest first; *histories* are a list of them, one a user. What is None or NaN is
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -31,6 +30,7 @@ from benchmark.schema import (
 )
 from benchmark.texts import Texts
 from benchmark.types import Catalog, HistoryBatch
+from userllm.arguments import check_kind, shown
 from userllm.feature_values import encode_values, inferred_feature, is_unknown, unknown_name
 
 TITLE = "title"
@@ -59,12 +59,13 @@ def infer_schema(
             meet at these edges. An encoder reads it where its settings name it.
 
     Raises:
-        UserError: A feature of both items and events, or with a name that means something else;
-            histories that are no lists of events.
+        UserError: No item; a feature of both items and events, or with a name that means something
+            else; rows, histories or edges that are not as described.
     """
+    _check_items(items)
     of_item = _values_by_name((row for row in items.values() if not isinstance(row, str)), {TITLE})
     of_event = _values_by_name(
-        (row for history in histories for row in _rows(history)),
+        (row for rows in _users(histories) for row in rows),
         {ITEM, TIMESTAMP, TEXT},
     )
     taken = (ITEM, TIMESTAMP, TEXT, TITLE, GAP)
@@ -77,7 +78,7 @@ def infer_schema(
             inferred_feature(name, values, of_item=False)
             for name, values in sorted(of_event.items())
         ),
-        *([number(GAP, gap_edges_seconds, derived=True)] if gap_edges_seconds else []),
+        *_gap(gap_edges_seconds),
     ]
     return FeatureSchema((Feature(ITEM, FeatureKind.ID, len(items)), *features))
 
@@ -92,6 +93,8 @@ def build_catalog(items: Mapping[Any, str | Mapping[str, Any]], schema: FeatureS
     Raises:
         UserError: An item without a title, an unknown feature or value, or another number of items.
     """
+    _check_items(items)
+    check_kind("schema", schema, FeatureSchema, "infer_schema(items, histories)")
     if len(items) != schema.num_items:
         raise UserError(f"{len(items)} items, but the schema is of {schema.num_items}")
     rows = {str(key): {TITLE: row} if isinstance(row, str) else row for key, row in items.items()}
@@ -124,7 +127,10 @@ def build_log(
     Raises:
         UserError: An unknown item, feature or value, or histories that are no lists of events.
     """
-    users = [_sorted(_rows(history)) for history in histories]
+    check_kind("schema", schema, FeatureSchema, "infer_schema(items, histories)")
+    if catalog is not None:
+        check_kind("catalog", catalog, Catalog, "build_catalog(items, schema)")
+    users = [_sorted(rows) for rows in _users(histories)]
     lengths = [len(rows) for rows in users]
     rows = [row for history in users for row in history]
     own = [f for f in schema if not f.of_item and f.name != ITEM]
@@ -168,8 +174,27 @@ def read_batch(
         return histories
     log = build_log(histories, schema, catalog)
     if not log.num_events:
-        return _padding(len(histories), schema)
+        return _padding(log.num_users, schema)
     return log.gather(log.indptr[:-1], log.indptr[1:], int(log.lengths.max()))
+
+
+def check_batch(histories: HistoryBatch, schema: FeatureSchema, columns: Iterable[str]) -> None:
+    """Refuses a batch that lacks columns, or has values that a schema does not know.
+
+    Raises:
+        UserError: It names the feature.
+    """
+    if not isinstance(histories.mask, Tensor) or histories.mask.dtype != torch.bool:
+        raise UserError("the mask of the histories has to be a BoolTensor, [B, L]")
+    for name in columns:
+        if name not in histories.features:
+            raise UserError(f"the histories lack feature {name!r}, which the encoder reads")
+        values, most = histories.features[name], schema[name].cardinality
+        sound = isinstance(values, Tensor) and values.dtype in (torch.int32, torch.int64)
+        if not sound or values.shape[:2] != histories.mask.shape:
+            raise UserError(f"{name!r} of the histories has to be a LongTensor, [B, L] as the mask")
+        if values.numel() and not 0 <= int(values.min()) <= int(values.max()) <= most:
+            raise UserError(f"the histories have values of {name!r} outside of 0 to {most}")
 
 
 def latest_events(histories: HistoryBatch, length: int) -> HistoryBatch:
@@ -202,10 +227,47 @@ def _padding(users: int, schema: FeatureSchema) -> HistoryBatch:
     return HistoryBatch(features, torch.zeros(users, 1, dtype=torch.bool))
 
 
+def _check_items(items: Mapping[Any, Any]) -> None:
+    check_kind("items", items, Mapping, "a mapping of external ids to titles or rows")
+    if not items:
+        raise UserError("items is empty: there is nothing to say or to rank")
+    for key, row in items.items():
+        if not isinstance(row, (str, Mapping)):
+            told = f"item {key!r} is {shown(row)}"
+            raise UserError(f"{told}: a title, or a mapping with one, is needed")
+    if len({str(key) for key in items}) != len(items):
+        raise UserError("two items have ids that are the same as text: give each one of its own")
+
+
+def _gap(edges_seconds: Sequence[float]) -> list[Feature]:
+    """The feature `gap`, where edges ask for it."""
+    wrong = f"gap_edges_seconds={shown(edges_seconds)}: ascending numbers of seconds are needed"
+    if not isinstance(edges_seconds, Iterable):
+        raise UserError(wrong)
+    edges = tuple(edges_seconds)
+    if not all(isinstance(edge, Real) for edge in edges):
+        raise UserError(wrong)
+    try:
+        return [number(GAP, edges, derived=True)] if edges else []
+    except ValueError:
+        raise UserError(wrong) from None
+
+
+def _users(histories: Iterable[Sequence[Event]]) -> list[list[Mapping[str, Any]]]:
+    """Rows of events, a list a user."""
+    return [_rows(history) for history in _many(histories)]
+
+
 def _rows(history: Sequence[Event]) -> list[Mapping[str, Any]]:
-    if isinstance(history, (str, Mapping)) or not isinstance(history, Iterable):
-        raise UserError(f"histories are one list of events a user, [[...], ...]; got {history!r}")
-    return [event if isinstance(event, Mapping) else {ITEM: event} for event in history]
+    return [event if isinstance(event, Mapping) else {ITEM: event} for event in _many(history)]
+
+
+def _many(given: Any) -> Iterable[Any]:
+    if isinstance(given, (str, Mapping)) or not isinstance(given, Iterable):
+        raise UserError(
+            f"histories are one list of events a user, [[...], ...]; got {shown(given)}"
+        )
+    return given
 
 
 def _text(value: Any) -> str:
@@ -214,11 +276,12 @@ def _text(value: Any) -> str:
 
 def _seconds(row: Mapping[str, Any]) -> Any:
     """When an event was; None where that is unknown."""
-    time = row.get(TIMESTAMP)
+    time: Any = row.get(TIMESTAMP)
     if is_unknown(time):
         return None
-    if isinstance(time, bool) or not isinstance(time, Real) or math.isinf(time):
-        raise UserError(f"{TIMESTAMP} {time!r}: a number of seconds is needed")
+    known: object = time
+    if isinstance(known, bool) or not isinstance(known, Real) or not abs(time) < 2**63:
+        raise UserError(f"{TIMESTAMP} {shown(time)}: a number of seconds is needed")
     return time
 
 
@@ -241,13 +304,15 @@ def _gaps(users: list[list[Mapping[str, Any]]]) -> list[float | None]:
 def _check_keys(row: Mapping[str, Any], known: set[str], whose: str) -> None:
     for name in row:
         if name not in known:
-            raise unknown_name(f"feature of {whose}:", name, sorted(known))
+            raise unknown_name(f"feature of {whose}:", str(name), sorted(known))
 
 
 def _values_by_name(rows: Iterable[Mapping[str, Any]], skipped: set[str]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for row in rows:
         for name, value in row.items():
+            if not isinstance(name, str):
+                raise UserError(f"feature {name!r}: a name has to be text")
             if name not in skipped and value is not None:
                 found.setdefault(name, []).append(value)
     return found

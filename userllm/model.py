@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +63,7 @@ class UserLLM(nn.Module):
         self.catalog = catalog
         self.schema = encoder.schema  # what events may name: whoever knows of more says so
         self.encoder_settings: UserEncoderSettings | None = None  # of the encoder that `fit` trains
+        self.encoder_is_fresh = False  # made by `build`, and no `fit` came to its end since
         self.label_tries: dict[tuple[str, ...], TitleTrie] = {}  # of label names, as they are asked
         width, length = encoder.width, encoder.history
         heads, projector = settings.fusion.heads, settings.projector
@@ -97,8 +98,8 @@ class UserLLM(nn.Module):
         schema: FeatureSchema,
         *,
         catalog: Catalog | None = None,
-        settings: UserLLMSettings | None = None,
-        encoder: EventEncoder | UserEncoderSettings | None = None,
+        settings: UserLLMSettings | Mapping[str, Any] | None = None,
+        encoder: EventEncoder | UserEncoderSettings | Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> UserLLM:
         """A new model around a causal language model; see `userllm.api.build`."""
@@ -119,9 +120,9 @@ class UserLLM(nn.Module):
         pretrain: bool | None = None,
         seed: int = 0,
         progress: Progress | None = None,
-        accelerator: str = "cpu",
+        accelerator: str | None = None,
         validate: Callable[[UserLLM], float] | None = None,
-        checkpoints: Path | None = None,
+        checkpoints: str | Path | None = None,
     ) -> tuple[StageReport, ...]:
         """Trains on histories; see `userllm.api.fit`."""
         return api.fit(

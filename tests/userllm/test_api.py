@@ -125,6 +125,21 @@ def test_fitting_learns_and_can_go_on(llm, capsys) -> None:
     assert "tune: 100%, loss" in capsys.readouterr().err
 
 
+def test_only_a_fresh_encoder_is_pretrained_unless_asked(llm, tmp_path) -> None:
+    def stages(model: UserLLM, **options: bool) -> list[str]:
+        return [stage.name for stage in model.fit(HISTORIES, **options)]
+
+    model = tiny_user_llm(llm, strategy="proj", align={"steps": 1})
+    model.save_pretrained(tmp_path / "new")
+    assert stages(model) == ["encoder", "align", "tune"]
+    assert stages(model) == ["align", "tune"]
+    model.save_pretrained(tmp_path / "fitted")
+    fitted = UserLLM.from_pretrained(tmp_path / "fitted")
+    assert stages(fitted) == ["align", "tune"]
+    assert stages(fitted, pretrain=True) == ["encoder", "align", "tune"]
+    assert stages(UserLLM.from_pretrained(tmp_path / "new")) == ["encoder", "align", "tune"]
+
+
 @pytest.mark.parametrize("strategy", ["full", "lora"])
 @pytest.mark.parametrize("pretrain", [True, False])
 def test_the_same_seed_fits_alike_whatever_was_drawn_before(llm, strategy, pretrain) -> None:

@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import Callback
 from torch import Tensor, nn
 
 from baselines.text_prompt import TextPrompt, _TitleLikelihood
 from baselines.text_prompt_config import TextPromptSettings
-from benchmark.types import Candidates, Ranking
+from benchmark.types import Candidates, Progress, Ranking, StageReport
 from tests.pretend_device import DEVICE, There, move, pretended
 from tests.tiny_model import LENGTH, TITLES, make_catalog, make_histories
+from tests.userllm.own_rows import HISTORIES as HISTORY_ROWS
 from tests.userllm.own_rows import tiny_user_llm
-from userllm.config import UserLLMSettings
+from userllm.config import OptimizerSettings, UserLLMSettings
 from userllm.decoding import ranking
 from userllm.decoding.trie import TitleTrie
 from userllm.encoder.user_encoder import UserEncoder
@@ -27,6 +29,8 @@ from userllm.llm.corpus import item_title_tokens
 from userllm.llm.language_model import LanguageModel
 from userllm.model import UserLLM
 from userllm.stages import Alignment, Tuning
+from userllm.training.engines import make_trainer
+from userllm.training.loop import Stage, training_device
 
 HISTORIES = make_histories([6, 3, 0, 1])
 SETTINGS: list[dict[str, Any]] = [
@@ -102,6 +106,32 @@ def test_what_is_built_or_read_is_where_the_language_model_is(
     for model in (built, read):
         assert {own.device for own in model.state_dict().values()} == {device}
         assert model.query.device == device
+
+
+def test_a_fit_stays_where_the_model_is(llm: LanguageModel, monkeypatch: Any) -> None:
+    places = []
+
+    def look(learner: nn.Module, stage: Stage, progress: Progress) -> StageReport:
+        places.append((stage.name, stage.accelerator))
+        return StageReport(stage.name, 0.0, 0, 0.0, 0, "budget", ())
+
+    monkeypatch.setattr("userllm.encoder.pretraining.run_stage", look)
+    monkeypatch.setattr("userllm.training.kept_stages.run_stage", look)
+    with pretended() as device:
+        tiny_user_llm(move(copy.deepcopy(llm)), strategy="enc").fit(HISTORY_ROWS)
+    assert places == [(name, str(device)) for name in ("encoder", "align", "tune")]
+    del places[:]
+    tiny_user_llm(copy.deepcopy(llm), strategy="enc").fit(HISTORY_ROWS)
+    assert {accelerator for _, accelerator in places} == {"cpu"}
+
+
+def test_a_certain_device_is_trained_on(monkeypatch: Any) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr("lightning.Trainer", lambda **options: made.update(options))
+    stage = Stage("tune", iter(()), 1, 1.0, 1.0, OptimizerSettings(), accelerator="cuda:1")
+    make_trainer(stage, Callback(), steps=1, precision="32-true", sharded=False)
+    assert (made["accelerator"], made["devices"]) == ("cuda", [1])
+    assert training_device("cuda:1") == torch.device("cuda", 1)
 
 
 def text_prompt(llm: LanguageModel, trie: TitleTrie, encoder: UserEncoder) -> TextPrompt:

@@ -27,11 +27,15 @@ def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
         llm = load_language_model(str(model))
         return llm if tokenizer is None else LanguageModel(llm.model, tokenizer, llm.identity)
     kind = type(model).__name__
-    if not callable(getattr(model, "can_generate", None)) or not model.can_generate():
+    if (
+        not isinstance(model, torch.nn.Module)
+        or not callable(getattr(model, "can_generate", None))
+        or not model.can_generate()
+    ):
         raise UserError(f"{kind} is not a causal language model of Hugging Face")
     if model.config.is_encoder_decoder:
         raise UserError(f"{kind} has an encoder of its own; a causal language model is needed")
-    if tokenizer is None:
+    if not hasattr(tokenizer, "eos_token_id"):
         raise UserError(f"the tokenizer of {kind} is needed")
     return LanguageModel(model, tokenizer, model.config._name_or_path or kind)
 

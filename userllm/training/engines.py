@@ -79,9 +79,10 @@ def make_trainer(
             "num_nodes": spread.size // spread.devices,
             "use_distributed_sampler": False,  # each batch is divided instead
         }
+    kind, _, number = stage.accelerator.partition(":")
     return L.Trainer(
-        accelerator=stage.accelerator,
-        devices=spread.devices,
+        accelerator=kind,
+        devices=[int(number)] if number else spread.devices,
         precision=precision,
         max_steps=steps,
         max_epochs=-1,

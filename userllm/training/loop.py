@@ -169,10 +169,12 @@ def training_device(accelerator: str) -> torch.device:
     """The device that Lightning trains on.
 
     Args:
-        accelerator: Lightning's name of it.
+        accelerator: Lightning's name of it, with a number behind a colon where it is a certain one.
     """
     if accelerator == "cpu":
         return torch.device("cpu")
+    if ":" in accelerator:
+        return torch.device(accelerator)
     if ranks.spread().size > 1:
         return torch.device("cuda", ranks.spread().local_rank)
     return L.Fabric(accelerator=accelerator, devices=1).device
@@ -198,7 +200,7 @@ def precision(optimizer: OptimizerSettings, accelerator: str) -> _Precision:
         accelerator: Lightning's name of the device.
     """
     if optimizer.precision == "auto":
-        gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+        gpu = accelerator.partition(":")[0] in ("gpu", "cuda", "auto") and torch.cuda.is_available()
         has_it = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16-mixed" if has_it else "32-true"
     return "bf16-mixed" if optimizer.precision == "bf16" else "32-true"

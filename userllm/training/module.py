@@ -101,7 +101,12 @@ class TrainingModule(L.LightningModule):
             nn.utils.clip_grad_norm_(self.learner.parameters(), gradient_clip_val)
 
     def configure_optimizers(self) -> Any:
-        """AdamW; vectors (norms, biases, gates) do not decay."""
+        """AdamW; vectors (norms, biases of linear maps) and gates do not decay.
+
+        All that has two or more dimensions does: matrices and tables, and with them learned
+        positions and the biases by distance of attention (`[heads, L]`, the Perceiver's
+        `[heads, Q, L]`).
+        """
         parameters = [p for p in self.learner.parameters() if p.requires_grad]
         groups = [
             {
