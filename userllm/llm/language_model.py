@@ -61,7 +61,10 @@ class LanguageModel(nn.Module):
         for token in (tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id):
             if token is not None:
                 return int(token)
-        raise UserError(f"the tokenizer of {self.identity} has no end-of-text token")
+        raise UserError(
+            f"the tokenizer of {self.identity} has no end-of-text token: set its eos_token to one "
+            "that it knows"
+        )
 
     def layers(self) -> nn.ModuleList:
         """The decoder layers, found by structure: the list of as many modules as the config says.
