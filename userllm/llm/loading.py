@@ -28,7 +28,7 @@ def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
         return llm if tokenizer is None else LanguageModel(llm.model, tokenizer, llm.identity)
     kind = type(model).__name__
     if (
-        not isinstance(model, torch.nn.Module)
+        isinstance(model, type)
         or not callable(getattr(model, "can_generate", None))
         or not model.can_generate()
     ):
