@@ -38,8 +38,10 @@ class NumberAxis:
     ) -> Nested:
         """What a method gets at a value; nothing where the axis does not concern it.
 
-        Windows of another length come in batches of as many events as before, so that every length
-        takes as many steps for as many targets; not where another axis varies the batch.
+        Windows of another length come in batches that hold as many events as before where all are
+        full, not where another axis varies the batch. So every length takes as many steps for as
+        many targets as long as histories are at least as long; where they are shorter a batch holds
+        fewer events, and longer lengths take more steps (see `benchmark.axes.sweep_steps`).
 
         Args:
             method: Its name.

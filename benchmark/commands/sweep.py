@@ -129,21 +129,24 @@ def _run(
     warning = read_preset(config.preset, tables).warning
     rows = run_cells(config, tables, arguments, scale, variants)
     from benchmark.axes.sweep_points import points_of
+    from benchmark.axes.sweep_steps import cautions
     from benchmark.commands.sweep_table import about, print_sweep
     from benchmark.plotting.sweep import draw_sweep
 
     for task in config.task:
         own = [row for row in rows if row.task == task]
         points = points_of(own)
+        told = cautions(points)
         metrics = shown_metrics(tables.tasks[task].metrics)
         figures: list[Path] = []
         try:
-            described = about(own, metrics, [axis.name for axis in axes])
+            described = about(own, metrics, [axis.name for axis in axes], told)
             figures = draw_sweep(points, axes[0].name, config.out / "plots", described)
         except UserError as error:
             print(f"no figures: {error}", file=sys.stderr)
         if not config.as_json:
-            print_sweep(points, own, [axis.name for axis in axes], metrics, figures, warning)
+            names = [axis.name for axis in axes]
+            print_sweep(points, own, names, metrics, figures, warning, told)
     if config.as_json:
         print_json([row.to_json() for row in rows], warning)
     return 1 if any(row.error for row in rows) else 0

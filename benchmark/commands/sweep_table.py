@@ -18,8 +18,17 @@ if TYPE_CHECKING:
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def about(rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str]) -> About:
-    """What a figure of some rows of one task says of them."""
+def about(
+    rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str], cautions: Sequence[str] = ()
+) -> About:
+    """What a figure of some rows of one task says of them.
+
+    Args:
+        rows: Of one task.
+        metrics: What is drawn.
+        axes: What was varied, the first along the figure.
+        cautions: See `benchmark.axes.sweep_steps.cautions`.
+    """
     record = next((row.record for row in rows if row.record), None)
     first = rows[0]
     seeds = sorted({row.seed for row in rows})
@@ -31,13 +40,15 @@ def about(rows: Sequence[Row], metrics: Sequence[str], axes: Sequence[str]) -> A
         count = host.get("threads")
         threads = f"{count} thread{'' if count == 1 else 's'} of {host.get('cpu')}"
         measured = f"{title(rows)}, {measured.partition(', ')[2]}, {threads}"
-    code = differences_in_code(row.record for row in rows if row.record)
+    note = "; ".join(
+        filter(None, [differences_in_code(row.record for row in rows if row.record), *cautions])
+    )
     other = axes[1] if len(axes) > 1 else ""
     parts = ["sweep", *axes, first.dataset, first.task, first.preset]
     if record is not None:
         protocol = record.protocol
         parts += [protocol.part, *([protocol.split] if protocol.split != "last" else [])]
-    return About(first.task, first.dataset, tuple(metrics), measured, code, other, "-".join(parts))
+    return About(first.task, first.dataset, tuple(metrics), measured, note, other, "-".join(parts))
 
 
 def print_sweep(
@@ -47,8 +58,9 @@ def print_sweep(
     metrics: Sequence[str],
     figures: Sequence[Path],
     warning: str,
+    cautions: Sequence[str] = (),
 ) -> None:
-    """Prints a line a method and place, and where records and figures are."""
+    """Prints a line a method and place, what else differs, and where records and figures are."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -71,6 +83,8 @@ def print_sweep(
     truncated = [point for point in points if point.cost.truncated_users]
     for point in truncated:
         print(truncation(point.method, point.axes, point.cost))
+    for line in cautions:
+        print(line)
     code = differences_in_code(row.record for row in rows if row.record)
     if code:
         print(code)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.axes.sweep_points import Point, points_of
+from benchmark.axes.sweep_steps import cautions
 from benchmark.evidence.family import Plan
 from benchmark.records.differences import Estimate
 from benchmark.records.results import Row, asked, beside, comparison_group
@@ -65,6 +66,7 @@ class Sweep:
         lines: In the order of methods and places.
         language_models: Behind the methods.
         points: The same with all metrics and costs.
+        cautions: What else differs between places, see `benchmark.axes.sweep_steps.cautions`.
         figures: Of it.
     """
 
@@ -80,6 +82,7 @@ class Sweep:
     lines: tuple[SweepLine, ...]
     language_models: tuple[LanguageModel, ...]
     points: tuple[Point, ...]
+    cautions: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
 
     @property
@@ -178,6 +181,7 @@ def _sweep(rows: Sequence[Row], main: Sequence[Row], plan: Plan, way: str) -> Sw
         lines=tuple(_line(point, metric) for point in points),
         language_models=language_models(records_of(rows)),
         points=tuple(points),
+        cautions=tuple(cautions(points)),
     )
 
 

@@ -122,7 +122,7 @@ def _of_sweep(sweep: Sweep, folder: Path, taken: set[str]) -> tuple[Figure, ...]
         dataset=sweep.dataset,
         metrics=tuple(dict.fromkeys(metrics)),
         measured=f"{sweep.title}; {model}",
-        note=differences_in_code(records),
+        note="; ".join(filter(None, [differences_in_code(records), *sweep.cautions])),
         other=sweep.axes[1] if len(sweep.axes) > 1 else "",
         name=_free(f"sweep-{sweep.title}", taken),
     )
