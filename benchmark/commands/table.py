@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from rich.table import Table
 from benchmark.display import consoles
 from benchmark.display.counting import counted
 from benchmark.display.visible import bounded
-from benchmark.records.results import Row
+from benchmark.records.results import Row, RunRecord, variant_label
 from benchmark.reporting.language_model import language_models, named
 
 _PLAIN_WIDTH = 132
 _WIDTH_WITH_BUDGET = 110
 """On a narrower terminal the budgets stand below the table."""
+_CHANGED = 30
+"""Characters of a line of what was changed of a method."""
 _FEW = 30
 """Fewer users than this say next to nothing."""
 
@@ -132,7 +135,7 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
     if row.record is None:
         return [row.method, str(row.seed), *(["n/a" if row.na else "error"] * len(metrics)), ""]
     record = row.record
-    cells = [row.method, str(row.seed)]
+    cells = [_name(row, record), str(row.seed)]
     for metric in metrics:
         if metric not in record.metrics:
             cells.append("")
@@ -141,6 +144,12 @@ def _cells(row: Row, metrics: Sequence[str]) -> list[str]:
         below = "" if interval is None else "\n" + "-".join(map(_short, interval))
         cells.append(f"{record.metrics[metric]:.3f}{below}")
     return [*cells, f"{record.fit.seconds:.1f}" if record.imported is None else "-"]
+
+
+def _name(row: Row, record: RunRecord) -> str:
+    """The method, and below it what somebody changed of its settings."""
+    changed = variant_label(record) if record.method.changes else ""
+    return "\n".join([row.method, *textwrap.wrap(changed, _CHANGED, break_long_words=False)])
 
 
 def _short(share: float) -> str:

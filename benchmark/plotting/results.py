@@ -51,14 +51,15 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
         taken[name] = taken.get(name, 0) + 1
         if taken[name] > 1:
             name = f"{name}-{taken[name]}"
-        summary = summarise(members)
+        summary = summarise(members, changes=True)
         metrics = shown_metrics(summary)
         if metrics:
             files += save(draw_bars(summary, title_of(members)), folder / f"{name}-bars")
         # What training an imported model took is not known: it has no place on that axis.
         timed = [row for row in members if row.record and row.record.imported is None]
         if metrics and timed:
-            figure = draw_time(summarise(timed), learning_curves(timed), title_of(members))
+            curves = learning_curves(timed, changes=True)
+            figure = draw_time(summarise(timed, changes=True), curves, title_of(members))
             files += save(figure, folder / f"{name}-time")
     return files
 

@@ -314,6 +314,7 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
                     "method": record.method.name,
                     "variant": variant(record),
                     "variant_label": variant_label(record),
+                    "changed": bool(record.method.changes),
                     "seed": record.seed,
                     "metric": metric,
                     "value": value,

@@ -33,11 +33,13 @@ def comparable_rows(rows: Sequence[Row]) -> list[list[Row]]:
     return list(groups.values())
 
 
-def summarise(rows: Sequence[Row]) -> pd.DataFrame:
+def summarise(rows: Sequence[Row], *, changes: bool = False) -> pd.DataFrame:
     """One line a method (and variant) and metric, averaged over seeds.
 
     Args:
         rows: Finished rows of one comparison group, each seed of a method once.
+        changes: Whether labels say what settings were changed of a method that is there in one
+            variant alone, too; where several are, they always do.
 
     Returns:
         Columns `label`, `metric`, `value`, `low`, `high`, `seeds` (how many), `users`,
@@ -46,7 +48,7 @@ def summarise(rows: Sequence[Row]) -> pd.DataFrame:
     import pandas as pd
 
     frame = to_frame(rows)
-    frame["label"] = _labels(frame)
+    frame["label"] = _labels(frame, changes)
     lines = []
     for (label, metric), part in frame.groupby(["label", "metric"], sort=False):
         low, high = _interval(part, [rows[position] for position in part["record"]])
@@ -66,11 +68,15 @@ def summarise(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
+def learning_curves(rows: Sequence[Row], *, changes: bool = False) -> pd.DataFrame:
     """Validation values while training, with the seconds of all stages before counted.
 
     Of each row those of its last stage that looked: what an earlier one reaches, for example an
     encoder alone, is not what the row answers.
+
+    Args:
+        rows: Finished rows.
+        changes: See `summarise`.
 
     Returns:
         Columns `label`, `seed`, `stage` (its number), `seconds`, `value`.
@@ -78,7 +84,7 @@ def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
     import pandas as pd
 
     frame = to_frame(rows)
-    labels = dict(zip(frame["record"], _labels(frame), strict=True))
+    labels = dict(zip(frame["record"], _labels(frame, changes), strict=True))
     lines: list[dict[str, Any]] = []
     for position, row in enumerate(rows):
         before = 0.0
@@ -100,10 +106,12 @@ def learning_curves(rows: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["label", "seed", "stage", "seconds", "value"])
 
 
-def _labels(frame: pd.DataFrame) -> pd.Series[str]:
-    """The method's name, with what was changed where a method is there in several variants."""
-    several = frame.groupby("method")["variant"].transform("nunique") > 1
-    return frame["method"].where(~several, frame["method"] + "\n" + frame["variant_label"])
+def _labels(frame: pd.DataFrame, changes: bool) -> pd.Series[str]:
+    """The method's name, with what was changed where it is there in several variants, or asked."""
+    told = frame.groupby("method")["variant"].transform("nunique") > 1
+    if changes:
+        told |= frame["changed"]
+    return frame["method"].where(~told, frame["method"] + "\n" + frame["variant_label"])
 
 
 def _interval(part: pd.DataFrame, rows: Sequence[Row]) -> tuple[float, float]:

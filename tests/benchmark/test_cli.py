@@ -241,6 +241,15 @@ def test_few_users_are_said_to_say_little(users, told, capsys):
     assert notes == ([f"{told} be asked: these numbers say next to nothing"] if told else [])
 
 
+def test_the_table_says_what_was_changed_of_a_method(capsys):
+    changed = row_of(make_record("alpha", method_changes={"fusion.every": 2}), Path("x"))
+    print_table([changed, row_of(make_record("beta"), Path("y"))], ["recall@1"])
+    first, second, third = (line.split() for line in capsys.readouterr().out.splitlines()[4:7])
+    assert first[0] == "alpha"
+    assert second[0] == "fusion.every=2"
+    assert third[0] == "beta"
+
+
 def test_progress_names_the_task_where_there_are_several(bench):
     _, _, err = bench(*RUN[:2], "next_item,writing", *RUN[3:], "--methods", "alpha")
     assert "next_item: alpha seed 0" in err.splitlines()

@@ -171,6 +171,22 @@ def test_variants_of_a_method_are_told_apart(tmp_path):
     assert list(labels) == ["alpha\nas is", "alpha\nepochs=3"]
 
 
+def test_a_method_that_is_alone_says_what_was_changed_of_it(tmp_path, monkeypatch):
+    shown = []
+    for name in ("draw_bars", "draw_time"):
+        monkeypatch.setattr(plots, name, lambda summary, *_: shown.append(summary["label"][0]))
+    monkeypatch.setattr(plots, "save", lambda figure, path: [path])
+    draw([row_of(make_record("alpha", method_changes={"epochs": 3}), tmp_path)], tmp_path)
+    long = {f"a.setting.of.some.length.{n}": n for n in range(4)}
+    draw([row_of(make_record("alpha", method_changes=long, tuned={}), tmp_path)], tmp_path)
+    draw([row_of(make_record("alpha", method_changes=long, tuned={"x": 1}), tmp_path)], tmp_path)
+    draw([row_of(make_record("alpha"), tmp_path)], tmp_path)
+    assert shown[:2] == ["alpha\nepochs=3"] * 2
+    assert all(label.startswith("alpha\na.setting") for label in shown[2:4])
+    assert all(label.startswith("alpha\ntuned, ") for label in shown[4:6])
+    assert shown[6:] == ["alpha"] * 2
+
+
 def test_curves_are_of_the_last_stage_and_count_the_seconds_of_those_before():
     record = make_record("alpha", curve=((5.0, 1, 0.1),), seconds=7.0)
     stage = record.fit.stages[0]
