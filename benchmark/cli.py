@@ -163,6 +163,7 @@ def probe(
 
 @app.command()
 def show(
+    context: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
@@ -182,7 +183,7 @@ def show(
     """
     from benchmark.commands.show import Options, show_command
 
-    show_command(Options(run, examples, seed, only))
+    show_command(Options(run, examples, seed, only), context.obj[0])
 
 
 def main(arguments: Sequence[str] | None = None, tables: Tables | None = None) -> int:

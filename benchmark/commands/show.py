@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.commands.show_items import Items, items_of
 from benchmark.display.counting import counted
 from benchmark.display.visible import NAME, bounded, visible
 from benchmark.errors import UserError, unknown
@@ -22,6 +23,7 @@ from benchmark.records.results import (
     row_of,
     variant,
 )
+from benchmark.tables import Tables, default_tables
 
 if TYPE_CHECKING:
     import polars as pl
@@ -71,8 +73,12 @@ class _Cell:
     frame: pl.DataFrame
 
 
-def show_command(options: Options) -> None:
+def show_command(options: Options, tables: Tables | None = None) -> None:
     """Prints some examples; where a folder holds several cells, their answers one below the other.
+
+    Args:
+        options: What was typed.
+        tables: What can be named; the project's own where None.
 
     Raises:
         UserError: There is no record, no such example, or cells that were not asked the same.
@@ -96,11 +102,14 @@ def show_command(options: Options) -> None:
         f"{record.task.name} on {record.dataset.name}: {record.protocol.part} targets, "
         f"{counted(len(users), 'example')}{group}"
     )
+    items = items_of(record, users, tables or default_tables())
+    if items.missing:
+        print(bounded(items.missing))
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if terminal else _PLAIN_WIDTH
     for user in users:
         print()
-        print("\n".join(_lines(user, cells, max(40, width))))
+        print("\n".join(_lines(user, cells, items, max(40, width))))
 
 
 def _open(row: Row, rows: Sequence[Row]) -> _Cell:
@@ -140,11 +149,12 @@ def _choose(cells: Sequence[_Cell], options: Options) -> list[str]:
     return users
 
 
-def _lines(user: str, cells: Sequence[_Cell], width: int) -> list[str]:
+def _lines(user: str, cells: Sequence[_Cell], items: Items, width: int) -> list[str]:
     """What one user was asked, and what each cell answered."""
     import polars as pl
 
-    found = [cell.frame.row(by_predicate=pl.col("user") == user, named=True) for cell in cells]
+    rows = (cell.frame.row(by_predicate=pl.col("user") == user, named=True) for cell in cells)
+    found = [items.in_words(row) for row in rows]
     metrics = {name for cell in cells for name in cell.metrics}
     asked = {
         name: value

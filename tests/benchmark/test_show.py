@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.records import results
+from tests.fakes import make_tables
 from tests.records import make_record, write_record
 
 LONG = "word " * 60
@@ -183,3 +184,42 @@ def test_what_cannot_be_shown_is_said_in_a_line(show: Any, tmp_path: Path) -> No
         keep(tmp_path / "c", "m", written("x").drop("verbatim"), "review_generation"),
         "--only", "new",
     )  # fmt: skip
+
+
+def test_next_items_are_shown_by_title_behind_the_end_of_the_history(
+    capfd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USERLLM_BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    tables = make_tables()
+    run = ("run", "--task", "next_item", "--dataset", "world", "--threads", "1", "--methods",
+           "alpha", "--set", "cost.users=0")  # fmt: skip
+    assert main(list(run), tables) == 0
+    (path,) = Path("results/runs").glob("*/record.json")
+    capfd.readouterr()
+
+    assert main(["show", str(path), "--examples", "1"], tables) == 0
+    out = capfd.readouterr().out
+    dataset = tables.dataset("world").load()()
+    user = next(line for line in out.splitlines() if line.startswith("user ")).split()[1]
+    row = dataset.users.external_ids.index(user)
+    own = dataset.events.items[dataset.events.indptr[row] : dataset.events.indptr[row + 1]]
+    *history, target = [dataset.catalog.texts[int(item)] for item in own]
+    words = " ".join(out.split())
+    assert f"target {target} [" in words
+    told = words.partition(" history ")[2].partition(" target ")[0]
+    titles = [part.rpartition(" [")[0].removeprefix("… ") for part in told.split("; ")]
+    assert titles == history[-5:]
+    assert f"of {len(history)})" in told or len(history) <= 5
+    first = pl.read_parquet(path.with_name(results.EXAMPLES)).filter(user=user)["ranked"][0][0]
+    place = dataset.catalog.items.external_ids.index(first) + 1
+    assert f"ranked {dataset.catalog.texts[place]} [{first}];" in words
+
+    record = results.read_record(path)
+    other = record.dataset.model_copy(update={"fingerprint": "another"})
+    path.write_text(record.model_copy(update={"dataset": other}).model_dump_json())
+    assert main(["show", str(path), "--examples", "1"], tables) == 0
+    out = capfd.readouterr().out
+    assert "items by their ids: the data set world here is another one" in out
+    assert "history  " not in out
+    assert f"ranked {first}, " in " ".join(out.split())
