@@ -74,13 +74,13 @@ app.command()(report)
 def list_(
     context: typer.Context,
     table: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="TABLE",
             help="datasets, tasks, methods, encoders, metrics, settings, presets, ablations or "
             "splits.",
         ),
-    ],
+    ] = None,
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="With settings: one method or task.")
     ] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,9 +159,10 @@ def build(model: type[M], values: object, where: str) -> M:
         where: What error messages call it, for example `user_llm`.
 
     Raises:
-        UserError: Unknown field, wrong type or value out of range.
+        UserError: Unknown field, wrong type, value out of range or not finite.
     """
     check_names(model, values, where)
+    _check_finite(values, where)
     if isinstance(values, Mapping):
         values = _over_defaults(model, values)
     try:
@@ -168,6 +170,18 @@ def build(model: type[M], values: object, where: str) -> M:
         return model.model_validate_json(json.dumps(values, default=str), strict=True)
     except ValidationError as error:
         raise UserError(describe_error(error.errors()[0], where)) from None
+
+
+def _check_finite(values: object, where: str) -> None:
+    """Raises `UserError` for an infinite number or NaN, at any depth: no setting can be one."""
+    if isinstance(values, Mapping):
+        for key, value in values.items():
+            _check_finite(value, f"{where}.{key}")
+    elif isinstance(values, list | tuple):
+        for value in values:
+            _check_finite(value, where)
+    elif isinstance(values, float) and not math.isfinite(values):
+        raise UserError(f"{where}: should be a finite number, got {values}")
 
 
 def _over_defaults(model: type[BaseModel], values: Nested) -> dict[str, Any]:

@@ -138,6 +138,9 @@ def _write(model: UserLLM, folder: Path, llm_weights: bool) -> None:
     save_file(_own_state(model), folder / WEIGHTS)
     lora = has_lora(model.llm.model)
     description.write(folder, model, llm_weights, weights_digest(base), lora)
+    for weights in folder.rglob("*.safetensors"):
+        # safetensors lets the owner alone read them, whatever the umask, which JSON went by.
+        shutil.copymode(folder / description.CONFIG, weights)
 
 
 def _own_state(model: UserLLM) -> dict[str, Tensor]:

@@ -17,14 +17,17 @@ TABLES = (
 )  # fmt: skip
 
 
-def list_command(table: str, name: str | None, tables: Tables | None) -> None:
+def list_command(table: str | None, name: str | None, tables: Tables | None) -> None:
     """Prints one table, a line an entry.
 
     Args:
-        table: One of `TABLES`.
+        table: One of `TABLES`; None = not said, which is refused.
         name: With `settings`, the only method or task to show.
         tables: What can be named; the project's own where None.
     """
+    if table is None:
+        *others, last = TABLES
+        raise UserError(f"list which table? {', '.join(others)} or {last}")
     if table not in TABLES:
         raise unknown("table", table, TABLES)
     if name is not None and table != "settings":

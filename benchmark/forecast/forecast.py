@@ -34,6 +34,7 @@ from benchmark.variants import Variant
 
 DONE, BEGUN, TO_DO, NONE, WRONG, AGAIN = "done", "begun", "to do", "n/a", "error", "the same"
 _UNHEARD = "its training is not rehearsed, and no record tells what it takes"
+_NOTHING = "nothing that has run: no record tells what these cells take, and no step can be timed"
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,9 @@ def forecast(
                 ahead = _ahead(row, cell, world, calibration, rehearsed, begun)
             known[cell.config_hash] = ahead
             cells.append(ahead)
-    return Forecast(cells, calibration.text, totals(cells))
+    summed = totals(cells)
+    nothing = summed["unknown"] == summed["all"]["cells"]  # not even steps that could be timed
+    return Forecast(cells, _NOTHING if nothing else calibration.text, summed)
 
 
 def totals(cells: Sequence[Ahead]) -> dict[str, Any]:

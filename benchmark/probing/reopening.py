@@ -16,7 +16,7 @@ from benchmark.runs.cell import make_context, seed_everything
 from benchmark.runs.plan import Cell, Task, World
 from benchmark.runs.planning import make_cell, open_world
 from benchmark.settings import flatten, merge, nest
-from benchmark.tables import Tables
+from benchmark.tables import Tables, why_unavailable
 from benchmark.variants import Variant
 
 
@@ -104,7 +104,10 @@ def reopen(
     seed_everything(cell.seed, world.threads)
     task, method = cell.task(), cell.method()
     if not isinstance(method, Saveable) or not isinstance(method, CandidateRanker):
-        raise UserError(f"{path}: {cell.method_name} does not keep its model")
+        able = ", ".join(_probed(tables)) or "none"
+        raise UserError(
+            f"{path}: {cell.method_name} does not keep its model; what can be probed: {able}"
+        )
     folder = path.parent / results.MODEL
     if not folder.is_dir():
         raise UserError(
@@ -117,6 +120,16 @@ def reopen(
         context = replace(context, encoder=built)
     method.restore(folder, cell.trained_on, context)
     return Reopened(record, path, config, world, cell, task, method)
+
+
+def _probed(tables: Tables) -> list[str]:
+    """Methods that work here, keep their model and rank items."""
+    wanted = ("save", "restore", "rank")
+    return [
+        name
+        for name, entry in tables.methods.items()
+        if not why_unavailable(entry) and all(hasattr(entry.load(), own) for own in wanted)
+    ]
 
 
 def _language_model(

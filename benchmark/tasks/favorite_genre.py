@@ -42,7 +42,7 @@ from benchmark.tasks.evaluation import Evaluation, examples_of, heard
 from benchmark.tasks.favorite_genre_numbers import MACRO_F1, NUMBERS, judged, sure
 from benchmark.tasks.label_answers import Question, check_scores, ranked, tabulate
 from benchmark.tasks.label_counts import LabelCounts, drawn_places, label_names, query_of
-from benchmark.tasks.sharing import from_all, own_share
+from benchmark.tasks.sharing import as_of_all, from_all, own_share
 from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
@@ -242,7 +242,7 @@ class FavoriteGenre:
             raise RunError("there is no user with a label to ask for")
         length = min(self.settings.window, method.history_length)
         name = name or type(method).__name__
-        share, before = own_share(examples)
+        share, _ = own_share(examples)
 
         def answered() -> dict[str, np.ndarray]:
             parts = []
@@ -252,7 +252,7 @@ class FavoriteGenre:
                     scores = check_scores(scores, len(histories), len(goal.labels), name)
                     parts.append(ranked(scores))
                     if on_batch is not None:
-                        on_batch(before + rows.stop)
+                        on_batch(as_of_all(rows.stop, share, examples))
             return {"order": np.concatenate(parts)} if parts else {}
 
         return from_all(answered)["order"]

@@ -13,7 +13,7 @@ from benchmark.data.histories import Examples
 from benchmark.errors import RunError
 from benchmark.metrics.ranking import MISSED
 from benchmark.protocols import CandidateRanker
-from benchmark.tasks.sharing import from_all, own_share
+from benchmark.tasks.sharing import as_of_all, from_all, own_share
 from benchmark.types import Candidates, Ranking, masked_scores
 
 UNKNOWN_RANK = -1
@@ -76,7 +76,7 @@ def ask(
     count = examples.log.schema.num_items
     k = min(k, count)
     name = name or type(method).__name__
-    share, before = own_share(examples)
+    share, _ = own_share(examples)
 
     def answered() -> dict[str, np.ndarray]:
         parts: list[Answers] = []
@@ -88,7 +88,7 @@ def ask(
                 targets = torch.from_numpy(share.targets[rows].astype(np.int64))
                 parts.append(place(ranking, candidates, targets, k, name))
                 if on_batch is not None:
-                    on_batch(before + rows.stop)
+                    on_batch(as_of_all(rows.stop, share, examples))
         columns = [column.name for column in fields(Answers)] if parts else []
         return {own: np.concatenate([getattr(part, own) for part in parts]) for own in columns}
 

@@ -35,7 +35,7 @@ from benchmark.tasks.config import ReviewGenerationSettings
 from benchmark.tasks.evaluation import Evaluation, examples_of, heard
 from benchmark.tasks.review_generation_numbers import NEW, NUMBERS, VERBATIM
 from benchmark.tasks.review_prompts import Prompts, tells_itself
-from benchmark.tasks.sharing import own_share, texts_from_all
+from benchmark.tasks.sharing import as_of_all, own_share, texts_from_all
 from benchmark.types import HistoryBatch, Progress
 
 TIE_RULE = (
@@ -263,7 +263,7 @@ class ReviewGeneration:
                         raise RunError(f"{name}: it did not write one text for each user")
                     texts += [first_words(text, self.settings.longest) for text in answer]
                     if on_batch is not None:
-                        on_batch(end)
+                        on_batch(as_of_all(rows.stop, share, examples))
             return texts
 
         texts = texts_from_all(written)

@@ -34,6 +34,17 @@ def own_share(examples: Examples, unit: int = 1) -> tuple[Examples, int]:
     return examples.only(np.arange(rows.start, rows.stop)), rows.start
 
 
+def as_of_all(done: int, share: Examples, examples: Examples) -> int:
+    """How many of all examples are done where every process is as far as this one.
+
+    Args:
+        done: Of the own share.
+        share: The own examples.
+        examples: Those of all processes.
+    """
+    return len(examples) * done // len(share)
+
+
 def from_all(ask: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The answers of all processes, in the order of the examples.
 

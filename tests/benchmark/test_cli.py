@@ -171,6 +171,20 @@ def test_lists_show_what_there_is_and_whether_it_works(bench):
     assert "alpha.fusion.every  3" in out
 
 
+def test_a_list_of_nothing_names_the_tables(bench):
+    code, out, err = bench("list")
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert all(name in err for name in ("datasets", "methods", "presets", "splits"))
+
+
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan"])
+def test_a_setting_that_is_no_finite_number_is_refused_at_once(bench, tmp_path, number):
+    code, _, err = bench(*RUN, "--methods", "alpha", "--set", f"alpha.wait={number}")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "alpha.wait: should be a finite number" in err
+    assert not (tmp_path / "results").exists()
+
+
 def test_help_shows_an_example_for_each_command(bench):
     for command in ([], ["run"], ["list"], ["plot"]):
         code, out, _ = bench(*command, "--help")

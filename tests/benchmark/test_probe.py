@@ -277,7 +277,7 @@ def test_wrong_input_is_one_line_and_code_2(cell, bench, tmp_path):
         (["none"], "no run 'none'"),
         ([tmp_path / "empty"], "no finished cell"),
         ([folder.parent], "holds 2 runs: name one"),
-        ([other], "plain does not keep its model"),
+        ([other], "plain does not keep its model; what can be probed: "),
         ([folder, "--only", "swap_users"], "did you mean 'swap_user'?"),
         ([folder, "--only", ","], "--only: the list is empty"),
         ([folder, "--part", "tests"], "did you mean 'test'?"),

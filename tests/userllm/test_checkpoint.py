@@ -70,6 +70,17 @@ def test_a_saved_model_answers_bit_for_bit_alike(llm, tmp_path, kind) -> None:
     assert os.listdir(tmp_path) == ["saved"]  # nothing is left beside it
 
 
+def test_whom_the_umask_lets_read_files_may_read_the_weights(llm, tmp_path) -> None:
+    before = os.umask(0o027)
+    try:
+        trained(llm).save_pretrained(tmp_path / "saved")
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "saved").rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"model.safetensors", "config.json"}
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o640}
+
+
 @pytest.mark.parametrize("source", [TITLES, SUMMARIES, IDS])
 def test_what_the_texts_of_items_are_is_kept(llm, tmp_path, source) -> None:
     model = tiny_user_llm(llm)
