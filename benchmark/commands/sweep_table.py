@@ -39,7 +39,9 @@ def about(
         host = record.host
         count = host.get("threads")
         threads = f"{count} thread{'' if count == 1 else 's'} of {host.get('cpu')}"
-        measured = f"{title(rows)}, {measured.partition(', ')[2]}, {threads}"
+        # The figures' own titles begin with what was asked of which data.
+        said = title(rows).removeprefix(f"{first.task} on {first.dataset}: ")
+        measured = f"{said}, {measured.partition(', ')[2]}, {threads}"
     note = "; ".join(
         filter(None, [differences_in_code(row.record for row in rows if row.record), *cautions])
     )

@@ -16,6 +16,7 @@ from benchmark.plotting.style import (
     headed,
     place_labels,
     save,
+    spoken,
     style_of,
 )
 from benchmark.records.results import Row, asked
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 NEXT_ITEM_BARS = ("recall@1", "recall@5", "recall@10")
 _SHORTEST_SECONDS = 1.0
 """Shorter trainings are drawn here: on a logarithmic axis they would push all others aside."""
+_MANY_SHORT, _BAND = 4, 0.45
+"""So many trainings or more that are too short stand side by side, over this share of a second."""
+_MOST_LABELS = 12
+"""More marks than this are named in a legend: their labels would cover one another."""
 _UPRIGHT = 60
 """Characters of a label that the vertical axis is long enough for."""
 
@@ -136,7 +141,9 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
     axes = figure.subplots()
     metric = shown_metrics(summary)[-1]
     lines = summary[summary["metric"] == metric].reset_index(drop=True)
-    lines["x"] = lines["training_seconds"].clip(lower=_SHORTEST_SECONDS)
+    short = lines["training_seconds"] < _SHORTEST_SECONDS
+    labels = lines["label"].where(~short, lines["label"] + " (< 1 s)")
+    lines["x"] = _places(lines["training_seconds"])
     # Other tasks watch other values while they train, and share stages that watch items.
     same = metric == NEXT_ITEM_BARS[-1]
     shown = curves[curves["value"].between(0, 1) & same]
@@ -158,23 +165,40 @@ def draw_time(summary: pd.DataFrame, curves: pd.DataFrame, title: str) -> Figure
             yerr=[[line["value"] - line["low"]], [line["high"] - line["value"]]],
             color=colour, marker=marker, markersize=8, markeredgecolor="white",
             markeredgewidth=0.8, elinewidth=1.2, capsize=3, zorder=3,
+            linestyle="none", label=labels[int(str(number))],
         )  # fmt: skip
     _scale_time(axes, lines)
     axes.set_ylim(bottom=0)
     what = f"{metric} (whiskers: 95% interval over users{_mean_of(summary)})"
     # A longer line would run out of the axis and through the lines below the title.
     axes.set_ylabel(what if len(what) <= _UPRIGHT else what.replace(" (", "\n(", 1))
+    beside = "; those under 1 s side by side" if short.sum() >= _MANY_SHORT else ""
     faint = "; faint lines: validation while training" if drawn else ""
-    axes.set_xlabel(f"training seconds, every stage counted{faint}")
+    axes.set_xlabel(f"training seconds, every stage counted{beside}{faint}")
     clear_frame(axes, "both")
+    if len(lines) > _MOST_LABELS:
+        headed(figure, title)  # as wide as without the legend, which stands below its end
+        rows = sum(label.count("\n") + 1 for label in labels)
+        figure.set_size_inches(10.4, max(figure.get_figheight(), 0.19 * rows + 2.0))
+        figure.legend(loc="outside right lower", frameon=False, fontsize=8.5, labelspacing=0.4)
+        return figure
     headed(figure, title)
-    short = lines["training_seconds"] < _SHORTEST_SECONDS
-    labels = lines["label"].where(~short, lines["label"] + " (< 1 s)")
     whiskers = list(zip(lines["low"], lines["high"], strict=True))
     colours = [style_of(number)[0] for number in range(len(lines))]
     xs, ys = lines["x"].tolist(), lines["value"].tolist()
     place_labels(figure, axes, xs, ys, whiskers, labels.tolist(), colours)
     return figure
+
+
+def _places(seconds: pd.Series[float]) -> pd.Series[float]:
+    """Where trainings stand: as long as they took, short ones within the first second."""
+    placed = seconds.clip(lower=_SHORTEST_SECONDS)
+    short = seconds < _SHORTEST_SECONDS
+    count = int(short.sum())
+    if count >= _MANY_SHORT:  # side by side, or their whiskers would cover one another
+        steps = [1 - _BAND * (count - 1 - n) / (count - 1) for n in range(count)]
+        placed[short] = [_SHORTEST_SECONDS * step for step in steps]
+    return placed
 
 
 def _scale_time(axes: Axes, lines: pd.DataFrame) -> None:
@@ -209,7 +233,7 @@ def title_of(rows: Sequence[Row]) -> str:
     seen = "taken out" if protocol.seen == "exclude" else "left in"
     seeds = sorted({row.seed for row in rows})
     numbers = ", ".join(map(str, seeds)) if len(seeds) <= 5 else f"{len(seeds)} different"
-    task = record.task.name.replace("_", " ").capitalize()
+    task = spoken(record.task.name)
     task += "".join(f", {name}={value}" for name, value in asked(record).items())
     of_items = f", seen items {seen}" if record.task.name == "next_item" else ""
     models = language_models(row.record for row in rows if row.record)

@@ -50,6 +50,11 @@ def style_of(number: int) -> tuple[str, str]:
     return PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)]
 
 
+def spoken(task: str) -> str:
+    """What titles call a task: `Next item`."""
+    return task.replace("_", " ").capitalize()
+
+
 def clear_frame(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
     """No frame on top and right, and a light grid behind everything."""
     axes.spines[["top", "right"]].set_visible(False)

@@ -58,7 +58,7 @@ def draw_quality(points: Sequence[Point], axis: str, about: About) -> Figure | N
     metrics = [name for name in about.metrics if any(name in point.metrics for point in points)]
     if not metrics:
         return None
-    title = f"{about.task} on {about.dataset}: quality against {axis_name(axis)}"
+    title = f"{about.subject}: quality against {axis_name(axis)}"
     canvas = Canvas(title, about, axis, points, len(metrics))
     for metric, panel in zip(metrics, canvas.panels, strict=True):
         ends: list[float] = []
@@ -88,10 +88,7 @@ def draw_tokens(points: Sequence[Point], axis: str, about: About) -> Figure | No
     """Tokens that the language model reads of a question; None where no method has one."""
     if not any(point.cost.llm_input_tokens for point in points):
         return None
-    title = (
-        f"{about.task} on {about.dataset}: tokens that the language model reads, "
-        f"against {axis_name(axis)}"
-    )
+    title = f"{about.subject}: tokens that the language model reads, against {axis_name(axis)}"
     canvas = Canvas(title, about, axis, points, 1)
     (panel,) = canvas.panels
     values: list[float] = []
@@ -126,10 +123,7 @@ def draw_latency(points: Sequence[Point], axis: str, about: About) -> Figure | N
     # Line styles of a grid say the second axis, so that keys and values get a panel there.
     apart = kept and sized and bool(about.other)
     said = [word for word, there in (("latency", timed), ("memory", sized or kept)) if there]
-    title = (
-        f"{about.task} on {about.dataset}: {' and '.join(said)} of an answer, "
-        f"against {axis_name(axis)}"
-    )
+    title = f"{about.subject}: {' and '.join(said)} of an answer, against {axis_name(axis)}"
     canvas = Canvas(title, about, axis, points, timed + (sized or kept) + apart)
     free = iter(canvas.panels)
     values: list[float] = []
@@ -154,7 +148,10 @@ def draw_latency(points: Sequence[Point], axis: str, about: About) -> Figure | N
         panel.set_title(heading, loc="left", fontsize=10, color=INK)
     canvas.along(canvas.panels)
     canvas.name_methods()
-    if timed:
+    spread = any(
+        (own.cost.latency_seconds_p95 or 0) > (own.cost.latency_seconds or 0) for own in points
+    )
+    if timed and spread:
         canvas.entry("latency: median, whiskers: to 95th percentile", **_WHISKER)
     if kept and sized and not apart:
         canvas.entry("memory: all of an answer", color=MUTED)

@@ -58,7 +58,7 @@ def draw_frontier(points: Sequence[Point], axis: str, about: About) -> Figure | 
     ]
     if not panels:
         return None
-    title = f"{about.task} on {about.dataset}: {metric} against what it costs"
+    title = f"{about.subject}: {metric} against what it costs"
     canvas = Canvas(title, about, axis, points, len(panels))
     marks = [
         _draw_costs(canvas, panel, field, metric)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.axes.sweep_points import Point
-from benchmark.plotting.style import LINES, style_of
+from benchmark.plotting.style import LINES, spoken, style_of
 from benchmark.records.differences import Estimate
 
 MARK = 6.0
@@ -41,6 +41,11 @@ class About:
     note: str = ""
     other: str = ""
     name: str = ""
+
+    @property
+    def subject(self) -> str:
+        """What was asked of which data, as titles begin."""
+        return f"{spoken(self.task)} on {self.dataset}"
 
 
 @dataclass(frozen=True)

@@ -24,16 +24,16 @@ STUDY = 78.1
 _MANY = 16
 """With more numbers in a panel, none is written beside its mark."""
 _KINDS: Sequence[tuple[str, str, dict[str, Any]]] = (
-    ("prompt_flops", "reading the question, encoder included", {"linewidth": 2.0}),
+    ("prompt_flops", "reading the question, encoder included", {"linewidth": 2.6}),
     (
         "llm_prompt_flops",
         "reading the question, language model alone",
-        {"linewidth": 1.1, "linestyle": (0, (1, 1.4)), "size": 4.0},
+        {"linewidth": 1.1, "linestyle": (0, (1, 1.4)), "size": 4.0, "zorder": 3.5},
     ),
     (
         "answer_flops",
         "the whole answer, decoding included",
-        {"linewidth": 1.0, "linestyle": (0, (5, 2)), "size": 4.0},
+        {"linewidth": 1.0, "linestyle": (0, (9, 5)), "size": 4.0, "zorder": 3.6},
     ),
 )
 """Field of the cost, what a legend calls its ratio, and how it is drawn."""
@@ -45,8 +45,7 @@ def draw_reduction(points: Sequence[Point], axis: str, about: About) -> Figure |
     With two axes there is a panel a value of the second one.
     """
     title = (
-        f"{about.task} on {about.dataset}: FLOPs reduction, text prompt over USER-LLM, "
-        f"against {axis_name(axis)}"
+        f"{about.subject}: FLOPs reduction, text prompt over USER-LLM, against {axis_name(axis)}"
     )
     seconds = sorted({own.axes[about.other] for own in points if about.other in own.axes})
     canvas = Canvas(title, about, axis, points, max(1, len(seconds)))
@@ -67,7 +66,7 @@ def draw_reduction(points: Sequence[Point], axis: str, about: About) -> Figure |
     fields = {path.field for own in found for path in own}
     for field, kind, look in _KINDS:
         if field in fields:
-            style = {name: own for name, own in look.items() if name != "size"}
+            style = {name: own for name, own in look.items() if name not in ("size", "zorder")}
             canvas.entry(kind, color=MUTED, **style)
     canvas.entry(f"the study's best, {STUDY:g}", color=MUTED, linewidth=0.9)
     canvas.name_truncated({line.method: "" for line in canvas.lines if line.method not in drawn})
@@ -95,7 +94,8 @@ def _draw_ratios(canvas: Canvas, panel: Axes, second: float | None) -> list[_Pat
         canvas.among = [line]  # in the middle, where its numbers are written
         for field, _, look in _KINDS:
             ratios = reductions(line, base, field)
-            if canvas.draw(panel, line, ratios, **{"linestyle": "-", **look}):
+            rim = {"path_effects": _rim()} if "zorder" in look else {}
+            if canvas.draw(panel, line, ratios, **{"linestyle": "-", **look, **rim}):
                 places = zip(line.places, ratios, strict=True)
                 marks = [(x, ratio) for (x, _), ratio in places if ratio is not None]
                 paths.append(_Path(line, field, marks))
@@ -103,6 +103,13 @@ def _draw_ratios(canvas: Canvas, panel: Axes, second: float | None) -> list[_Pat
         name = f"{canvas.about.other}={second:g}"
         panel.set_title(name, loc="left", fontsize=10, color=INK)
     return paths
+
+
+def _rim() -> list[Any]:
+    """A white rim, by which a thin line shows on the thick one of its own colour."""
+    from matplotlib import patheffects
+
+    return [patheffects.withStroke(linewidth=2.6, foreground="white")]
 
 
 def _write_ratios(figure: Figure, panel: Axes, paths: Sequence[_Path]) -> None:

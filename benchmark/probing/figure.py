@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.display.counting import counted
-from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, save
+from benchmark.plotting.style import INK, MUTED, PALETTE, clear_frame, headed, save, spoken
 from benchmark.probing.report import FIGURE, METRIC, NLL, ProbeReport, ProbeRow
 
 if TYPE_CHECKING:
@@ -40,15 +40,12 @@ def _figure(report: ProbeReport, rows: Sequence[ProbeRow], names: Sequence[str])
     labels = [f"{row.probe}{' *' if row.trained else ''}" for row in rows]
     panels[0].set_yticks(range(len(rows)), labels)
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    figure.suptitle(
-        f"What {report.method} loses when it is probed", x=0.01, ha="left", fontsize=12,
-        fontweight="bold",
-    )  # fmt: skip
-    panels[0].set_title(
-        f"{report.task} on {report.dataset}, preset {report.preset}, seed {report.seed}, "
+    headed(
+        figure,
+        f"What {report.method} loses when it is probed\n"
+        f"{spoken(report.task)} on {report.dataset}, preset {report.preset}, seed {report.seed}, "
         f"{counted(report.examples, f'{report.part} user')}",
-        loc="left", fontsize=9, color=MUTED,
-    )  # fmt: skip
+    )
     trained = "; *: fitted anew" if any(row.trained for row in rows) else ""
     figure.supxlabel(
         f"whiskers: 95% bootstrap interval, paired by user{trained}", fontsize=9, color=MUTED

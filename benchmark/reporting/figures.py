@@ -121,7 +121,7 @@ def _of_sweep(sweep: Sweep, folder: Path, taken: set[str]) -> tuple[Figure, ...]
         task=sweep.task,
         dataset=sweep.dataset,
         metrics=tuple(dict.fromkeys(metrics)),
-        measured=f"{sweep.title}; {model}",
+        measured=f"{sweep.title.partition(f'{sweep.task} on {sweep.dataset}, ')[2]}; {model}",
         note="; ".join(filter(None, [differences_in_code(records), *sweep.cautions])),
         other=sweep.axes[1] if len(sweep.axes) > 1 else "",
         name=_free(f"sweep-{sweep.title}", taken),

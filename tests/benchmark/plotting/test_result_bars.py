@@ -187,6 +187,21 @@ def test_a_method_that_is_alone_says_what_was_changed_of_it(tmp_path, monkeypatc
     assert shown[6:] == ["alpha"] * 2
 
 
+@pytest.mark.parametrize("count", [7, 14])
+def test_many_short_trainings_stand_apart_and_are_all_named(count):
+    rows = [row_of(make_record(f"m{n}", seconds=0.01 * n), None) for n in range(count)]
+    figure = draw_time(summarise(rows), learning_curves(rows), "t\ns")
+    axes = figure.axes[0]
+    places = [float(bars.lines[0].get_xdata()[0]) for bars in axes.containers]
+    assert len({round(x, 3) for x in places}) == count
+    assert all(0 < x <= 1 for x in places)
+    assert "side by side" in axes.get_xlabel()
+    named = [text.get_text() for text in axes.texts]
+    named += [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    assert sorted(named) == sorted(f"m{n} (< 1 s)" for n in range(count))
+    assert bool(figure.legends) == (count > 12)  # so many labels would cover one another
+
+
 def test_curves_are_of_the_last_stage_and_count_the_seconds_of_those_before():
     record = make_record("alpha", curve=((5.0, 1, 0.1),), seconds=7.0)
     stage = record.fit.stages[0]

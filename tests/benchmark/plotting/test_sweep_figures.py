@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -378,3 +379,24 @@ def test_of_one_value_every_ratio_says_what_it_counts():
     assert {text.get_text() for text in panel.texts} == {
         "14.3 encoder included", "16.7 language model alone", "8.15 decoding included",
     }  # fmt: skip
+
+
+def test_titles_say_the_task_in_words_and_whiskers_only_where_there_are_any():
+    points = of_methods("user_llm", "text_prompt")
+    for draw in (draw_quality, draw_tokens, draw_latency, draw_reduction, draw_frontier):
+        assert draw(points, "seq_len", ABOUT).texts[0].get_text().startswith("Next item on ml-1m: ")
+    plain = [
+        replace(own, cost=own.cost.model_copy(update={"latency_seconds_p95": None}))
+        for own in points
+    ]
+    assert any("95th" in line for line in told(draw_latency(points, "seq_len", ABOUT)))
+    assert not any("95th" in line for line in told(draw_latency(plain, "seq_len", ABOUT)))
+
+
+def test_thin_lines_of_the_reduction_lie_on_the_thick_one_with_a_rim():
+    (panel,) = draw_reduction(of_methods("user_llm", "text_prompt"), "seq_len", ABOUT).axes
+    lines = [line for line in panel.lines if line.get_color() == colour(1)]
+    thick = max(lines, key=lambda line: line.get_linewidth())
+    thin = [line for line in lines if line.get_linewidth() < 2]
+    assert len(thin) == 2
+    assert all(line.get_zorder() > thick.get_zorder() and line.get_path_effects() for line in thin)
