@@ -45,10 +45,10 @@ def _uneven_steps(points: Sequence[Point]) -> list[str]:
             places = found.setdefault((point.method, name, other), {})
             places[point.axes[SEQ_LEN]] = sum(counts) / len(counts)
     told = []
-    for (method, stage, other), places in found.items():
+    for (method, name, other), places in found.items():
         if max(places.values()) > _EVEN * max(1.0, min(places.values())):
             at = ", ".join(f"{length:g}: {count:,.0f}" for length, count in sorted(places.items()))
-            told.append(f"{' '.join([method, *other])}, {stage}: {at}")
+            told.append(f"{' '.join([method, *other])}, {name}: {at}")
     if not told:
         return []
     return [f"optimizer steps differ with {SEQ_LEN}, not the length alone: {'; '.join(told)}"]
