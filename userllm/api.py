@@ -26,7 +26,7 @@ from benchmark.types import (
     Progress,
     StageReport,
 )
-from userllm.arguments import check_kind, folder_of, settings_of, whole_number
+from userllm.arguments import check_kind, folder_of, settings_of, shown, whole_number
 from userllm.config import UserEncoderSettings, UserLLMSettings
 from userllm.decoding import chunks
 from userllm.encoder.event_encoder import EventEncoder
@@ -187,8 +187,8 @@ def fit(
             Progress,
             "an object such as Printed()",
         )
-    if validate is not None:
-        check_kind("validate", validate, Callable, "a function of the model")
+    if validate is not None and not callable(validate):
+        raise UserError(f"validate={shown(validate)}: a function of the model is needed")
     if isinstance(histories, HistoryBatch):
         raise UserError("to learn from, histories must be lists of events or an EventLog")
     log = histories

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from benchmark.display.counting import counted
 from benchmark.display.visible import file_name
 from benchmark.plotting.style import (
@@ -196,8 +198,7 @@ def _places(seconds: pd.Series[float]) -> pd.Series[float]:
     short = seconds < _SHORTEST_SECONDS
     count = int(short.sum())
     if count >= _MANY_SHORT:  # side by side, or their whiskers would cover one another
-        steps = [1 - _BAND * (count - 1 - n) / (count - 1) for n in range(count)]
-        placed[short] = [_SHORTEST_SECONDS * step for step in steps]
+        placed[short] = _SHORTEST_SECONDS * np.linspace(1 - _BAND, 1, count)
     return placed
 
 
