@@ -4,8 +4,6 @@ import sys
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from benchmark.axes.sweep_points import CurvePoint, Point
 from benchmark.cost.facts import Cost
@@ -13,7 +11,7 @@ from benchmark.plotting import sweep as plots_sweep
 from benchmark.plotting.scales import in_columns
 from benchmark.plotting.style import style_of
 from benchmark.plotting.sweep import About, draw_latency, draw_quality, draw_sweep, draw_tokens
-from benchmark.plotting.sweep_frontier import draw_frontier, frontier
+from benchmark.plotting.sweep_frontier import draw_frontier
 from benchmark.plotting.sweep_reduction import STUDY, draw_reduction
 from benchmark.records.differences import Estimate
 
@@ -208,32 +206,6 @@ def test_ratios_are_those_of_the_points():
     # 10 and 4 Mflop an event over 30 Mflop and 0.1 an event, encoder included.
     numbers = {text.get_text() for text in panel.texts}
     assert numbers == {"3.23", "14.3", "40", "1.29", "5.71", "16"}
-
-
-@pytest.mark.parametrize(
-    ("costs", "values", "expected"),
-    [
-        ([], [], []),
-        ([3.0], [0.1], [0]),
-        ([1.0, 2.0, 3.0], [0.1, 0.3, 0.2], [0, 1]),
-        ([3.0, 2.0, 1.0], [0.3, 0.2, 0.1], [2, 1, 0]),
-        ([1.0, 2.0], [0.3, 0.2], [0]),
-        ([1.0, 1.0], [0.2, 0.3], [1]),
-        ([2.0, 1.0], [0.3, 0.3], [1]),
-        ([1.0, 1.0], [0.3, 0.3], [0, 1]),
-        ([0.0, 5.0, 5.0, 4.0], [0.0, 0.4, 0.4, 0.5], [0, 3]),
-    ],
-)
-def test_frontier_by_hand(costs, values, expected):
-    assert frontier(costs, values) == expected
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
-def test_all_but_the_frontier_is_beaten(places):
-    kept = frontier([float(cost) for cost, _ in places], [float(value) for _, value in places])
-    for n, (cost, value) in enumerate(places):
-        beaten = any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in places)
-        assert (n in kept) != beaten
 
 
 def test_frontiers_and_curves_stand_at_the_numbers():
