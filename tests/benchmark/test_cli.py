@@ -98,7 +98,7 @@ def test_figures_show_earlier_runs_of_the_folder_too(bench, monkeypatch):
         (["run", "--task"], ["--task"]),
         ([*RUN, "--threads", "many"], ["--threads", "many"]),
         (["rum"], ["'rum'", "run"]),
-        (["list"], ["TABLE"]),
+        (["list"], ["which table?", "methods"]),
         (["list", "metods"], ["unknown table 'metods'", "did you mean 'methods'?"]),
         (["list", "tasks", "x"], ["takes no further argument", "'x'"]),
         (["list", "settings", "alfa"], ["did you mean 'alpha'?"]),
