@@ -17,7 +17,7 @@ from userllm.histories import build_catalog, build_log, infer_schema, read_batch
 from userllm.model import UserLLM
 
 
-def refuses(call: Callable[[], object], message: str) -> None:
+def check_refused(call: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=message) as raised:
         call()
     assert "\n" not in str(raised.value)
@@ -36,9 +36,9 @@ def refuses(call: Callable[[], object], message: str) -> None:
     ids=str,
 )
 def test_wrong_settings(llm, fields: dict[str, Any], message: str) -> None:
-    refuses(lambda: UserLLMSettings(**fields), message)
+    check_refused(lambda: UserLLMSettings(**fields), message)
     schema = infer_schema(ITEMS)
-    refuses(lambda: UserLLM.build(llm.model, llm.tokenizer, schema, settings=fields), message)
+    check_refused(lambda: UserLLM.build(llm.model, llm.tokenizer, schema, settings=fields), message)
 
 
 def test_a_nested_mapping_keeps_the_other_defaults() -> None:
@@ -78,7 +78,7 @@ def test_settings_may_be_mappings(llm) -> None:
 def test_wrong_parts(llm, given: dict[str, Any], message: str) -> None:
     schema = infer_schema(ITEMS, HISTORIES)
     parts = {"model": llm.model, "tokenizer": llm.tokenizer, "schema": schema}
-    refuses(lambda: UserLLM.build(**(parts | given)), message)
+    check_refused(lambda: UserLLM.build(**(parts | given)), message)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_wrong_parts(llm, given: dict[str, Any], message: str) -> None:
     ids=str,
 )
 def test_wrong_rows(items: Any, options: dict[str, Any], message: str) -> None:
-    refuses(lambda: infer_schema(items, **options), message)
+    check_refused(lambda: infer_schema(items, **options), message)
 
 
 def test_wrong_calls(llm, tmp_path) -> None:
@@ -138,11 +138,13 @@ def test_wrong_calls(llm, tmp_path) -> None:
         (lambda: UserLLM.from_pretrained("x", encoder=ENCODER), "an EventEncoder"),  # type: ignore[arg-type]
     )
     for call, message in calls:
-        refuses(call, message)
+        check_refused(call, message)
 
 
 def test_a_validation_without_a_number(llm) -> None:
     model = tiny_user_llm(llm, strategy="proj", align={"steps": 0})
-    refuses(lambda: model.fit(HISTORIES, pretrain=False, validate=lambda _: None), "validate gave")  # type: ignore[arg-type, return-value]
+    check_refused(
+        lambda: model.fit(HISTORIES, pretrain=False, validate=lambda _: None), "validate gave"
+    )  # type: ignore[arg-type, return-value]
     numbers = iter(torch.arange(9.0))
     model.fit(HISTORIES, pretrain=False, validate=lambda _: next(numbers))  # type: ignore[arg-type, return-value]
