@@ -24,8 +24,8 @@ from benchmark.protocols import (
 )
 from benchmark.types import Candidates, FitReport, HistoryBatch, Ranking, StageReport, rank_scores
 from userllm.encoder.event_encoder import EventEncoder
-from userllm.goals.label_head import LabelModel, fit_label_head, label_goal
-from userllm.trainable import all_parameters, trained_parameters
+from userllm.goals.label_fit import finish_fit
+from userllm.goals.label_head import LabelModel
 from userllm.training.cache import cached_stage, stage_key
 from userllm.training.loop import device_facts, training_device
 
@@ -62,28 +62,11 @@ class EncoderBaseline(ABC, Generic[Model]):
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
-        goal = label_goal(context.goals)
         general = context.for_sharing(data)
         self.model = self.new_model(general[0], context.seed)
         stage = self.train(*general)
-        if goal is None:
-            size = all_parameters(self.model)
-            return FitReport((stage,), size, size)
-        fitted = fit_label_head(
-            self.model,
-            goal,
-            data.events,
-            self.settings.label,
-            seed=context.seed,
-            progress=context.progress,
-            validate=lambda model: context.validate(model)[context.watch],
-            accelerator=context.accelerator,
-            checkpoints=context.checkpoints,
-            key=f"{data.fingerprint} {context.validation}",
-        )
-        self.labels = fitted.model
-        size, trained = all_parameters(fitted.model), trained_parameters(fitted.model)
-        return FitReport((stage, *fitted.stages), size, trained, (fitted.note,))
+        self.labels, report = finish_fit(self.model, (stage,), self.settings.label, data, context)
+        return report
 
     @torch.no_grad()
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:

@@ -18,8 +18,8 @@ from userllm.config import UserEncoderSettings
 from userllm.encoder.event_encoder import EventEncoder
 from userllm.encoder.item_text import item_vectors
 from userllm.encoder.pretraining import new_encoder, pretrained_encoder
-from userllm.goals.label_head import LabelHead, LabelModel, fit_label_head, label_goal
-from userllm.trainable import all_parameters, trained_parameters
+from userllm.goals.label_fit import finish_fit
+from userllm.goals.label_head import LabelHead, LabelModel
 from userllm.training.loop import training_device
 
 _WEIGHTS, _HEAD = "encoder.safetensors", "label_head.safetensors"
@@ -85,29 +85,14 @@ class UserEncoderMethod:
 
     def fit(self, data: TrainingData, context: FitContext) -> FitReport:
         """See `benchmark.protocols.Method`."""
-        goal = label_goal(context.goals)
         general = context.for_sharing(data)
         built = build_encoder(general[0], self.settings, general[1])
         assert isinstance(built.module, EventEncoder)
         self._encoder = built.module
-        if goal is None:
-            size = all_parameters(self._encoder)
-            return FitReport(built.stages, size, size)
-        fitted = fit_label_head(
-            self._encoder,
-            goal,
-            data.events,
-            self.settings.label,
-            seed=context.seed,
-            progress=context.progress,
-            validate=lambda model: context.validate(model)[context.watch],
-            accelerator=context.accelerator,
-            checkpoints=context.checkpoints,
-            key=f"{data.fingerprint} {context.validation}",
+        self._labels, report = finish_fit(
+            self._encoder, built.stages, self.settings.label, data, context
         )
-        self._labels = fitted.model
-        size, trained = all_parameters(fitted.model), trained_parameters(fitted.model)
-        return FitReport((*built.stages, *fitted.stages), size, trained, (fitted.note,))
+        return report
 
     def rank(self, histories: HistoryBatch, candidates: Candidates, k: int) -> Ranking:
         """See `benchmark.protocols.CandidateRanker`."""

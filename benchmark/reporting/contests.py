@@ -61,19 +61,28 @@ class Contest:
 
 
 def contests_of(rows: Sequence[Row], plan: Plan, tables: Tables) -> list[Contest]:
-    """Finished rows by what they were asked, test parts first, in the order of data and tasks."""
+    """Finished rows by what they were asked.
+
+    Test parts come first, then the data sets of which most users were asked (they decide most),
+    then tasks in the order of the tables, splits, and the largest preset.
+    """
     found = _told_apart([_contest(group, plan) for group in groups_of(rows)])
-    tasks = list(tables.tasks)
+    tasks, presets = list(tables.tasks), list(plan.presets)
+    users: dict[str, int] = {}
+    for own in found:
+        name = own.record.dataset.name
+        users[name] = max(users.get(name, 0), own.record.examples)
 
     def place(contest: Contest) -> tuple[object, ...]:
         record = contest.record
-        name = record.task.name
+        name, preset = record.task.name, record.preset
         return (
             record.protocol.part != "test",
+            -users[record.dataset.name],
             record.dataset.name,
             tasks.index(name) if name in tasks else len(tasks),
             record.protocol.split,
-            record.preset,
+            presets.index(preset) if preset in presets else len(presets),
             contest.title,
         )
 

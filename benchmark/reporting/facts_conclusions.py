@@ -24,7 +24,11 @@ class Conclusion:
         task: Which task.
         method: The studied contestant.
         language_models: Behind it.
+        users: How many were asked.
+        seeds: Of the studied contestant.
         measured: What it reaches on the first metric.
+        other: The best of the others by that value; "" = it is alone.
+        other_measured: What that one reaches; None where it is alone.
         place: Its place among all contestants by that value, 1 = best.
         of: How many there are.
         better: Tests that it wins.
@@ -43,7 +47,11 @@ class Conclusion:
     task: str
     method: str
     language_models: tuple[LanguageModel, ...]
+    users: int
+    seeds: tuple[int, ...]
     measured: Measured
+    other: str
+    other_measured: Measured | None
     place: int
     of: int
     better: tuple[Comparison, ...]
@@ -78,9 +86,8 @@ def conclusion_of(
         verdict: tuple(test for test in tests if test.verdict == verdict)
         for verdict in (BETTER, WORSE, EQUIVALENT, UNDECIDED)
     }
-    ranked = [
-        row.measured[results.first].value for row in results.rows if results.first in row.measured
-    ]
+    ranked = [row for row in results.rows if results.first in row.measured]
+    other = next((row for row in ranked if not row.studied), None)
     measured = own.measured[results.first]
     record = contest.record
     return Conclusion(
@@ -90,8 +97,12 @@ def conclusion_of(
         task=record.task.name,
         method=own.label,
         language_models=own.language_models,
+        users=section.users,
+        seeds=own.seeds,
         measured=measured,
-        place=1 + sum(value > measured.value for value in ranked),
+        other=other.label if other else "",
+        other_measured=other.measured[results.first] if other else None,
+        place=1 + sum(row.measured[results.first].value > measured.value for row in ranked),
         of=len(ranked),
         better=by[BETTER],
         worse=by[WORSE],

@@ -65,6 +65,21 @@ def test_titles_add_what_differs_and_nothing_else(tmp_path) -> None:
     assert all("targets t" not in own.removeprefix(plain.title) for own in titles)
 
 
+def test_data_with_most_users_comes_first_and_the_largest_preset(tmp_path) -> None:
+    for name, preset, users in (
+        ("a", "quick", 10), ("b", "quick", 900), ("b", "full", 900), ("c", "quick", 90),
+    ):  # fmt: skip
+        dataset = results.DatasetFacts(name=name, fingerprint=name, target_hash=name)
+        write_run(
+            tmp_path / name / preset, "user_llm", 0.4, dataset=dataset, preset=preset,
+            examples=False,
+        )  # fmt: skip
+        path = next((tmp_path / name / preset).rglob(results.RECORD))
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"examples": users}))
+    found = [(own.record.dataset.name, own.record.preset) for own in contests(tmp_path)]
+    assert found == [("b", "full"), ("b", "quick"), ("c", "quick"), ("a", "quick")]
+
+
 def test_a_record_that_its_examples_contradict_is_not_tested(tmp_path) -> None:
     write_comparison(tmp_path)
     path = next(tmp_path.glob("*popularity-1*")) / results.RECORD

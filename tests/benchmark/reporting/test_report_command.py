@@ -17,8 +17,9 @@ from tests.benchmark.reporting.runs import write_comparison, write_run
 from tests.benchmark.reporting.test_facts_claims import write_sweep, write_variant
 
 SECTIONS = (
-    "Question", "Data", "Protocol and its known leak", "Methods and budgets", "Results by task",
-    "The tests that were fixed beforehand", "Everybody against everybody", "Slices of the users",
+    "Conclusions", "Question", "Data", "Protocol and its known leak", "Methods and budgets",
+    "Results by task", "The tests that were fixed beforehand", "Everybody against everybody",
+    "Slices of the users",
     "Likelihood, calibration, coverage and popularity",
     "How it scales with the length of histories", "Cost", "Ablations",
     "What contradicts the study", "Threats to validity", "What is missing",
@@ -75,9 +76,11 @@ def test_the_rule_of_the_primary_tests_stands_in_the_report(text) -> None:
 
 
 def test_titles_and_conclusions_name_the_language_model(text) -> None:
-    first, *conclusions = text.partition("\n## ")[0].strip().splitlines()
-    assert "org/model" in first
-    assert all("org/model" in line for line in conclusions if line.startswith("- "))
+    assert "org/model" in text.partition("\n")[0]
+    part = text.partition("## Conclusions")[2].partition("\n## ")[0]
+    conclusions = re.findall(r"^- .*", part, re.MULTILINE)
+    assert conclusions
+    assert all("org/model" in line for line in conclusions)
     results_part = text.partition("## Results by task")[2].partition("\n## ")[0]
     titles = re.findall(r"^### .*", results_part, re.MULTILINE)
     assert titles
@@ -96,6 +99,17 @@ def test_the_first_sentence_counts_the_verdicts_of_all_planned_tests(text) -> No
     verdicts = ("better", "worse", "equivalent", "undecided")
     assert [int(own) for own in counts.groups()] == [marks.count(own) for own in verdicts]
     assert marks
+    lines = re.findall(r"\| (\d+) of (\d+) " + r"\| (\d+) " * 4 + r"\|$", first, re.MULTILINE)
+    totals = [sum(map(int, column)) for column in list(zip(*lines, strict=True))[2:]]
+    assert totals == [int(own) for own in counts.groups()]
+
+
+def test_the_first_table_names_the_best_of_the_others(text) -> None:
+    (own,) = re.findall(r"^\| next_item .*", text.partition("\n## ")[0], re.MULTILINE)
+    part = text.partition("## Results by task")[2].partition("\n## ")[0]
+    best = re.search(r"^\| (\w+) \| \S+ \| (\.\d+ \[[^]]*\])", part, re.MULTILINE)
+    assert best is not None
+    assert f"| {best[1]} {best[2]} |" in own
 
 
 def test_where_slices_are_missing_is_said(tmp_path) -> None:
