@@ -92,7 +92,7 @@ class LanguageModelSettings(Settings):
     width: int = Field(128, ge=8, description="width of a state (E)")
     layers: int = Field(2, ge=1, description="decoder layers")
     heads: int = Field(4, ge=1, description="attention heads")
-    vocabulary: int = Field(2000, ge=300, description="most tokens of the byte-level BPE")
+    vocabulary: int = Field(8000, ge=300, description="most tokens of the byte-level BPE")
     epochs: float = Field(12, gt=0, description="passes over the text")
     max_tokens: int = Field(
         100_000,
