@@ -201,11 +201,14 @@ def _by_length(
 
 
 def _encoded(tokenizer: Any, texts: Sequence[str]) -> list[Tensor]:
-    """Each line between the tokens that begin and end it, cut to a length."""
+    """Each line behind the token that begins it, and before the one that ends it unless it is cut.
+
+    A text that breaks off has not ended: the model would learn to stop at that length.
+    """
     spaced = [f" {text}" for text in texts]
     rows = tokenizer(spaced, add_special_tokens=False)["input_ids"] if spaced else []
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    return [torch.tensor([begin, *row[:_LONGEST_TOKENS], end]) for row in rows]
+    return [torch.tensor([begin, *row, end][: _LONGEST_TOKENS + 2]) for row in rows]
 
 
 def _lines_of_a_pass(lines: Sequence[Tensor], always: int, most_tokens: int) -> int:

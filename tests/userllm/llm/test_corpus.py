@@ -64,14 +64,15 @@ def test_a_large_catalogue_leaves_room_for_what_users_write() -> None:
     assert _lines_of_a_pass(lines, 100, 400) == 110
 
 
-def test_lines_are_cut_and_closed() -> None:
+def test_lines_are_closed_or_cut() -> None:
     tokenizer = train_tokenizer(["one two three"], 300)
     short, long = _encoded(tokenizer, ["two", "three " * 200])
     ends = tokenizer.bos_token_id, tokenizer.eos_token_id
     assert (short[0], short[-1]) == ends
     assert tokenizer.decode(short[1:-1]) == " two"
     assert len(long) == 130
-    assert (long[0], long[-1]) == ends
+    assert long[0] == ends[0]
+    assert ends[1] not in long
 
 
 @pytest.mark.parametrize("room", [800, 10_000_000])
