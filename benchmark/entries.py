@@ -63,7 +63,7 @@ class TaskEntry(Entry):
         needs: Name of the capability that a method must have.
         metrics: What it measures, in the order of a table's columns.
         numbers: `module:attribute` of its `benchmark.tasks.numbers.Numbers`, free of torch.
-        primary: The metric that tests fixed beforehand are about; "" = none.
+        primary: The metric that primary tests are about; "" = none.
         answers: `module:attribute` of its `benchmark.importing.judge.Judge`, for answers of models
             that were not run here.
     """

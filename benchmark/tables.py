@@ -66,7 +66,9 @@ class Tables:
             raise unknown("data set", name, self.datasets)
         entry = self.datasets[f"{family}/*"]
         if not _PART.fullmatch(part):
-            raise UserError(f"data set {name!r}: write {family}/<{entry.part}>")
+            raise UserError(
+                f"data set {name!r}: write {family}/<{entry.part}>, of letters, digits and _ . + -"
+            )
         return entry
 
     @property

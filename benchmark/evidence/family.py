@@ -1,4 +1,4 @@
-"""The tests that were fixed before looking, corrected for being many; all others are exploratory.
+"""The primary tests, fixed by rules and corrected for being many; all others are exploratory.
 
 On each data set the studied method against each baseline, on the first metric of each task:
 recall@1 of next items, recall@1 of labels, ROUGE-L of reviews. All tests of one data set, of all
@@ -34,7 +34,7 @@ _CLOSE = 0.2
 
 @dataclass(frozen=True)
 class Plan:
-    """What was fixed before looking.
+    """What primary tests are about, fixed by rules that stand here.
 
     Attributes:
         studied: The method that the study is about.
@@ -43,6 +43,8 @@ class Plan:
         baselines: Methods that it is tested against.
         presets: Those without a warning, the largest budget first.
         split_settings: Split → its settings where nobody changed them.
+        since: When the rules were written down, in ISO 8601: older records may have been known to
+            whoever wrote them.
     """
 
     studied: str
@@ -51,6 +53,7 @@ class Plan:
     baselines: frozenset[str]
     presets: tuple[str, ...]
     split_settings: Mapping[str, Mapping[str, Any]]
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def primary_tests(groups: Sequence[Group], plan: Plan, margin: float = MARGIN) -
 
     Args:
         groups: Of any data sets, tasks and splits.
-        plan: What was fixed before looking.
+        plan: What the tests are about.
         margin: Differences within it count as none.
     """
     families: dict[str, list[Primary]] = {}
@@ -104,7 +107,7 @@ def not_planned(record: RunRecord, plan: Plan) -> str:
     """What keeps records that were asked so from primary tests, "" = nothing."""
     protocol, task = record.protocol, record.task.name
     if task not in plan.metrics:
-        return f"no metric of {task} was fixed beforehand"
+        return f"{task} has no first metric"
     if protocol.part != "test":
         return f"they are of {protocol.part} targets"
     if changed := [f"{task}.{name}" for name in asked(record)]:

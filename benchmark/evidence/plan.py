@@ -1,4 +1,4 @@
-"""What was fixed before looking, as the tables of methods and tasks say it."""
+"""What primary tests are about, as the tables of methods and tasks say it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from benchmark.evidence.family import Plan
 
 if TYPE_CHECKING:
     from benchmark.tables import Tables
+
+
+SINCE = "2026-11-28T10:54:03+00:00"
+"""When these rules were written down; whoever wrote them may have known older records."""
 
 
 def plan_of(tables: Tables) -> Plan:
@@ -39,6 +43,7 @@ def plan_of(tables: Tables) -> Plan:
         split_settings={
             name: tables.settings_model(name)().model_dump(mode="json") for name in tables.splits
         },
+        since=SINCE,
     )
 
 

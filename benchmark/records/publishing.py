@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import shlex
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -105,6 +106,7 @@ def publish(
                 _publish(path, record, folder, tables)
             yield Published(path, folder)
         except UserError as reason:
+            _prune(folder.parent, out)
             yield Published(path, folder, str(reason))
 
 
@@ -138,9 +140,12 @@ def _publish(path: Path, record: RunRecord, folder: Path, tables: Tables) -> Non
     """
     if (record.git or {}).get("dirty"):
         raise UserError("the code that made it was not committed (git.dirty): commit, run again")
-    local = next(_local_paths(record), "")
+    written = record.model_copy(update={"command": _without_folders(record.command)})
+    local = next(_local_paths(written), "")
     if local:
-        raise UserError(f"it names the absolute path {local!r}: run again with a relative one")
+        raise UserError(
+            f"it names the absolute path {local!r}: run again with a relative one, and --force"
+        )
     recover(folder)
     _refuse_another(record, folder)
     verdict = check(path, tables)
@@ -150,7 +155,7 @@ def _publish(path: Path, record: RunRecord, folder: Path, tables: Tables) -> Non
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with in_place(folder) as fresh:
-            shutil.copyfile(path, fresh / RECORD)
+            _write_record(path, written.command, fresh)
             write_examples(fresh, stored)
             verdict = check(fresh / RECORD, tables)
             if verdict.status != OK:
@@ -158,6 +163,22 @@ def _publish(path: Path, record: RunRecord, folder: Path, tables: Tables) -> Non
     except (OSError, pl.exceptions.ComputeError) as error:
         reason = getattr(error, "strerror", None) or (str(error).splitlines() or ["?"])[0]
         raise UserError(f"{folder} cannot be written: {reason}") from None
+
+
+def _write_record(path: Path, command: str, folder: Path) -> None:
+    """Copies a record, as it is but for its command."""
+    values = json.loads(text := path.read_text(encoding="utf-8"))
+    if values["command"] != command:
+        text = json.dumps({**values, "command": command}, indent=2, ensure_ascii=False) + "\n"
+    (folder / RECORD).write_text(text, encoding="utf-8")
+
+
+def _prune(folder: Path, out: Path) -> None:
+    """Removes folders that nothing was put into, up to the one of all that is published."""
+    with contextlib.suppress(OSError):
+        while folder not in (out, folder.parent):
+            folder.rmdir()
+            folder = folder.parent
 
 
 def _refuse_another(record: RunRecord, folder: Path) -> None:
@@ -176,19 +197,36 @@ def _refuse_another(record: RunRecord, folder: Path) -> None:
         raise UserError(f"{folder} holds a record that differs in {unlike[0]}: {_ANOTHER}")
 
 
+def _without_folders(command: str) -> str:
+    """A command that names files and folders of a machine by their last parts alone.
+
+    Where they lay is nobody's business, and nothing that was computed depends on it.
+    """
+    found = sorted(filter(_is_local, _pieces(command)), key=len, reverse=True)
+    for path in found:
+        last = PureWindowsPath(path).name  # knows both kinds of slashes
+        command = command.replace(path, last or ".")
+    return command
+
+
 def _local_paths(record: RunRecord) -> Iterator[str]:
     """Absolute paths in what a record says."""
-    values = record.model_dump(mode="json")
+    values = record.model_dump(mode="json", exclude={"command"})
+    yield from filter(_is_local, (*_pieces(record.command), *_texts(values)))
+
+
+def _pieces(command: str) -> list[str]:
+    """The parts of a command that may be paths."""
     try:
-        words = shlex.split(values.pop("command"))
+        words = shlex.split(command)
     except ValueError:
-        words = record.command.split()
-    pieces = [piece for word in words for piece in re.split(r"[=,]", word)]
-    for text in (*pieces, *_texts(values)):
-        if text.startswith("~/") or any(
-            kind(text).is_absolute() for kind in (PurePosixPath, PureWindowsPath)
-        ):
-            yield text
+        words = command.split()
+    return [piece for word in words for piece in re.split(r"[=,]", word)]
+
+
+def _is_local(text: str) -> bool:
+    kinds = (PurePosixPath, PureWindowsPath)
+    return text.startswith("~/") or any(kind(text).is_absolute() for kind in kinds)
 
 
 def _texts(value: Any) -> Iterator[str]:

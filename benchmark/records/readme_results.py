@@ -11,10 +11,11 @@ what would change is said. Free of torch.
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from benchmark.display.counting import counted
@@ -30,17 +31,27 @@ _BLOCK = re.compile(
     r"(<!-- results: (?P<what>[^\n]+?) -->\n)(?P<body>.*?)(?=<!-- end of results -->)", re.DOTALL
 )
 _OPTION = re.compile(r"^(figure|metrics)=")
+_READING = (
+    "Means over users, averaged over seeds; in brackets 95% bootstrap intervals over users, which "
+    "say nothing of another seed. Beside the first metric: its lowest and highest seed. Training: "
+    "of one seed, all stages, shared ones in each row that uses them."
+)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over seeds of a metric, and its 95% interval over users."""
+    """Mean over seeds of a metric, its 95% interval over users, and what seeds reach.
+
+    Training is a mean over seeds, in FLOPs (NaN = not measured): seconds say how busy it was.
+    """
 
     value: float
     low: float
     high: float
+    least: float
+    most: float
     seeds: int
-    training_seconds: float
+    training_flops: float
 
     def short(self) -> str:
         """The mean alone."""
@@ -49,6 +60,14 @@ class Cell:
     def full(self) -> str:
         """The mean and its interval."""
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def of_seeds(self) -> str:
+        """The lowest and the highest seed."""
+        return f"{self.least:.3f} to {self.most:.3f}" if self.seeds > 1 else "-"
+
+    def teraflops(self) -> str:
+        """Of training."""
+        return "-" if math.isnan(self.training_flops) else f"{self.training_flops / 1e12:,.1f}"
 
 
 Cells = dict[str, dict[str, Cell]]
@@ -99,7 +118,7 @@ def _cells(rows: Sequence[Row]) -> Cells:
     for line in summarise(rows).to_dict("records"):
         label = str(line["label"]).replace("\n", ", ")
         found.setdefault(label, {})[str(line["metric"])] = Cell(
-            line["value"], line["low"], line["high"], line["seeds"], line["training_seconds"]
+            *(line[own.name] for own in fields(Cell))
         )
     return found
 
@@ -108,16 +127,18 @@ def _one(rows: Sequence[Row], metrics: Sequence[str]) -> list[str]:
     """A line a method, a column a metric; from the fourth on without interval, for want of room."""
     cells = _cells(rows)
     wide = metrics[:3] if len(metrics) > 3 else metrics
-    lines = _head(["method", *metrics, "seeds", "training seconds"])
+    first, *others = metrics
+    lines = _head(["method", first, f"{first} of seeds", *others, "seeds", "training, TFLOPs"])
     for label, own in cells.items():
         some = next(iter(own.values()))
         values = [
             "" if name not in own else own[name].full() if name in wide else own[name].short()
             for name in metrics
         ]
-        seconds = f"{some.training_seconds:,.0f}"
-        lines.append(f"| `{label}` | {' | '.join([*values, str(some.seeds), seconds])} |")
-    return [*lines, "", _provenance(rows)]
+        values.insert(1, own[first].of_seeds() if first in own else "")
+        values += [str(some.seeds), some.teraflops()]
+        lines.append(f"| `{label}` | {' | '.join(values)} |")
+    return [*lines, "", _READING, "", _provenance(rows)]
 
 
 def _several(groups: Sequence[Sequence[Row]], metrics: Sequence[str]) -> list[str]:

@@ -291,7 +291,8 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """A tidy frame: one line a cell and metric, of finished cells only.
 
     Columns: what identifies a cell, `metric`, `value`, `low`, `high`, `training_seconds`,
-    `record` (position in `rows`), and `group`, equal for rows that may be compared.
+    `training_flops` (None = not measured), `record` (position in `rows`), and `group`, equal for
+    rows that may be compared.
     """
     import pandas as pd
 
@@ -321,6 +322,7 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
                     "low": low,
                     "high": high,
                     "training_seconds": record.fit.seconds,
+                    "training_flops": record.cost.training_flops,
                     "created": record.created,
                     "record": position,
                 }

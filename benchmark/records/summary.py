@@ -42,8 +42,9 @@ def summarise(rows: Sequence[Row], *, changes: bool = False) -> pd.DataFrame:
             variant alone, too; where several are, they always do.
 
     Returns:
-        Columns `label`, `metric`, `value`, `low`, `high`, `seeds` (how many), `users`,
-        `training_seconds` (mean over seeds). Methods stand in the order of the rows.
+        Columns `label`, `metric`, `value`, `low`, `high`, `least` and `most` (of all seeds),
+        `seeds` (how many), `users`, `training_seconds` and `training_flops` (means over seeds; NaN
+        = not measured). Methods stand in the order of the rows.
     """
     import pandas as pd
 
@@ -60,9 +61,12 @@ def summarise(rows: Sequence[Row], *, changes: bool = False) -> pd.DataFrame:
                 "value": part["value"].mean(),
                 "low": low,
                 "high": high,
+                "least": part["value"].min(),
+                "most": part["value"].max(),
                 "seeds": part["seed"].nunique(),
                 "users": max(record.examples for record in records if record),
                 "training_seconds": part["training_seconds"].mean(),
+                "training_flops": pd.to_numeric(part["training_flops"]).mean(),
             }
         )
     return pd.DataFrame(lines)

@@ -14,7 +14,7 @@ from benchmark.reporting import facts_origin as origin
 from benchmark.reporting.claims import Findings, hold_claims
 from benchmark.reporting.claims_config import read_study
 from benchmark.reporting.contests import Contest, contests_of
-from benchmark.reporting.data_notes import read_notes
+from benchmark.reporting.data_notes import DataNote, read_notes
 from benchmark.reporting.facts_ablation import Ablation, ablations_of
 from benchmark.reporting.facts_claims import Claim
 from benchmark.reporting.facts_conclusions import Conclusion, conclusion_of
@@ -48,7 +48,7 @@ class FirstMetric:
 
 @dataclass(frozen=True)
 class Question:
-    """What was asked before looking.
+    """What was asked.
 
     Attributes:
         studied: The method.
@@ -75,9 +75,10 @@ class Rules:
         significance: Level of tests.
         margin: Differences within it count as none.
         confidence: Of intervals.
-        draws: Of signs, in tests fixed beforehand whose p-value is small.
+        draws: Of signs, in primary tests whose p-value is small.
         marks: Verdict → how tables show it.
-        presets: Budgets that tests fixed beforehand can be about, the largest first.
+        presets: Budgets that primary tests can be about, the largest first.
+        since: When the rules of primary tests were written down.
     """
 
     significance: float
@@ -86,13 +87,14 @@ class Rules:
     draws: int
     marks: dict[str, str]
     presets: tuple[str, ...]
+    since: str
 
 
 @dataclass(frozen=True)
 class Report:
     """Everything, by section; a template's fields are these.
 
-    `verdicts` counts the verdicts of all tests that were fixed beforehand.
+    `verdicts` counts the verdicts of all primary tests on data that nobody made up.
     """
 
     question: Question
@@ -134,10 +136,13 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     tests = primary_tests(tested, plan, margin)
     primary = tuple(primary_table(tests, contests))
     notes = read_notes(folders)
+    made_up = {name for name, own in notes.items() if own.made_up}
+    real = [own for own in primary if own.dataset not in made_up]
     sections = tuple(
         replace(
             section_of(own, plan, tests, tables, margin),
-            data_note=notes.get(own.record.dataset.name, ""),
+            data_note=notes.get(own.record.dataset.name, DataNote()).note,
+            made_up=own.record.dataset.name in made_up,
             exploratory=why,
         )
         for own, why in zip(contests, _exploratory(contests, plan), strict=True)
@@ -146,21 +151,30 @@ def make_report(folders: Sequence[Path], tables: Tables, margin: float) -> Repor
     ablations, alone = ablations_of(kinds, plan, tables)
     study = read_study()
     reached = (
-        conclusion_of(own, section, primary)
+        conclusion_of(own, section, primary, plan)
         for own, section in zip(contests, sections, strict=True)
     )
     conclusions = tuple(own for own in reached if own is not None)
-    findings = Findings(plan, primary, conclusions, sweeps, ablations, margin, tables)
+    findings = Findings(
+        plan,
+        real,
+        [own for own in conclusions if not own.made_up],
+        [own for own in sweeps if own.dataset not in made_up],
+        [own for own in ablations if own.dataset not in made_up],
+        margin,
+        tables,
+    )
     records, commands = records_of(rows), origin.commands_of(rows)
     return Report(
         question=_question(
             plan, tables, named(_behind(contests) or language_models(records)), study.source
         ),
-        rules=Rules(SIGNIFICANCE, margin, 1 - SIGNIFICANCE, DRAWS, dict(MARKS), plan.presets),
+        rules=Rules(
+            SIGNIFICANCE, margin, 1 - SIGNIFICANCE, DRAWS, dict(MARKS), plan.presets, plan.since
+        ),
         conclusions=conclusions,
         verdicts={
-            verdict: sum(test.comparison.verdict == verdict for test in primary)
-            for verdict in MARKS
+            verdict: sum(test.comparison.verdict == verdict for test in real) for verdict in MARKS
         },
         data=data_of(records, notes),
         protocols=protocols_of(records),

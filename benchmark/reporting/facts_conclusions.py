@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.evidence.comparisons import BETTER, EQUIVALENT, UNDECIDED, WORSE, Comparison
+from benchmark.evidence.family import Plan
 from benchmark.reporting.contests import Contest
 from benchmark.reporting.facts_primary import PrimaryTest
 from benchmark.reporting.facts_results import Measured
@@ -29,16 +30,19 @@ class Conclusion:
         measured: What it reaches on the first metric.
         other: The best of the others by that value; "" = it is alone.
         other_measured: What that one reaches; None where it is alone.
-        place: Its place among all contestants by that value, 1 = best.
+        place: Its place by that value, 1 = best, among all but those that are the studied method
+            with other settings.
         of: How many there are.
         better: Tests that it wins.
         worse: Tests that it loses.
         equivalent: Tests where no difference counts.
         undecided: Tests that decide nothing.
         untested: Why no test was made, "" where some was.
-        exploratory: Why no test that was fixed beforehand is about it, "" where some may be.
+        exploratory: Why no primary test is about it, "" where some may be.
+        known_before: Whether records behind its primary tests are older than the plan of these.
         warning: What its preset warns of; "" = nothing.
         data_note: What a reader must know of the data; "" = nothing.
+        made_up: Whether somebody made the data up.
     """
 
     where: str
@@ -60,8 +64,10 @@ class Conclusion:
     undecided: tuple[Comparison, ...]
     untested: str
     exploratory: str
+    known_before: bool
     warning: str
     data_note: str
+    made_up: bool
 
     @property
     def language_model(self) -> str:
@@ -70,7 +76,7 @@ class Conclusion:
 
 
 def conclusion_of(
-    contest: Contest, section: Section, primary: Sequence[PrimaryTest]
+    contest: Contest, section: Section, primary: Sequence[PrimaryTest], plan: Plan
 ) -> Conclusion | None:
     """The conclusion of a contest on its test part; None without the studied method in it."""
     results = section.results
@@ -86,7 +92,12 @@ def conclusion_of(
         verdict: tuple(test for test in tests if test.verdict == verdict)
         for verdict in (BETTER, WORSE, EQUIVALENT, UNDECIDED)
     }
-    ranked = [row for row in results.rows if results.first in row.measured]
+    same = {plan.studied, *plan.its_variants}
+    ranked = [
+        row
+        for row in results.rows
+        if results.first in row.measured and (row.studied or row.method not in same)
+    ]
     other = next((row for row in ranked if not row.studied), None)
     measured = own.measured[results.first]
     record = contest.record
@@ -110,9 +121,17 @@ def conclusion_of(
         undecided=by[UNDECIDED],
         untested="" if tests else _why_untested(own.untested),
         exploratory="" if tests else section.exploratory,
+        known_before=any(_oldest(contest, test) < plan.since for test in tests),
         warning=section.warning,
         data_note=section.data_note,
+        made_up=section.made_up,
     )
+
+
+def _oldest(contest: Contest, test: Comparison) -> str:
+    """When the first of the records that a test is about was made."""
+    both = [own for own in contest.group.contestants if own.label in (test.first, test.second)]
+    return min(record.created for own in both for record in own.records)
 
 
 def _why_untested(own: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.records.results import RunRecord
+from benchmark.reporting.data_notes import DataNote
 
 _COUNTS = {
     "users": "users",
@@ -60,6 +61,7 @@ class Data:
         item_texts: What a language model says for an item.
         targets: By split and task.
         note: What a reader must know of it; "" = nothing.
+        made_up: Whether somebody made it up.
     """
 
     dataset: str
@@ -70,6 +72,7 @@ class Data:
     item_texts: tuple[str, ...]
     targets: tuple[Targets, ...]
     note: str = ""
+    made_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class Protocol:
     datasets: tuple[str, ...]
 
 
-def data_of(records: Sequence[RunRecord], notes: Mapping[str, str]) -> tuple[Data, ...]:
+def data_of(records: Sequence[RunRecord], notes: Mapping[str, DataNote]) -> tuple[Data, ...]:
     """Every data set, in order of names.
 
     Args:
@@ -108,11 +111,11 @@ def data_of(records: Sequence[RunRecord], notes: Mapping[str, str]) -> tuple[Dat
     for record in records:
         found.setdefault((record.dataset.name, record.dataset.fingerprint), []).append(record)
     return tuple(
-        _data(members, notes.get(name, "")) for (name, _), members in sorted(found.items())
+        _data(members, notes.get(name, DataNote())) for (name, _), members in sorted(found.items())
     )
 
 
-def _data(records: Sequence[RunRecord], note: str) -> Data:
+def _data(records: Sequence[RunRecord], note: DataNote) -> Data:
     by_targets: dict[tuple[str, str], list[RunRecord]] = {}
     for record in records:
         key = (record.protocol.split, record.dataset.target_hash)
@@ -126,7 +129,8 @@ def _data(records: Sequence[RunRecord], note: str) -> Data:
         fingerprint=own.fingerprint,
         item_texts=tuple(sorted({record.dataset.item_text for record in records})),
         targets=tuple(_targets(members) for _, members in sorted(by_targets.items())),
-        note=note,
+        note=note.note,
+        made_up=note.made_up,
     )
 
 

@@ -64,10 +64,13 @@ def _tasks(known: Known, plan: Plan, tables: Tables) -> Iterator[Missing]:
     tested = [own for own in known.contests if own.record.protocol.part == "test"]
     records = [own.record for own in tested]
     there = {(own.dataset.name, own.task.name, own.protocol.split) for own in records}
+    asked = {(own.dataset.name, own.task.name) for own in records}
     names = sorted({own.record.dataset.name for own in known.contests})
     for task in plan.metrics:
         for split in tables.splits:
             lacking = [name for name in names if (name, task, split) not in there]
+            # Data that answered under another split come first: these can be asked.
+            lacking.sort(key=lambda name: (name, task) not in asked)
             if lacking:
                 what = f"{task} under split {split} (not run, or not to be asked of these data)"
                 of_data = [own for own in known.contests if own.record.dataset.name == lacking[0]]

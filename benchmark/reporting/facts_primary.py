@@ -1,4 +1,4 @@
-"""The tests that were fixed beforehand, a line each, by what is corrected together."""
+"""The primary tests, a line each, by what is corrected together."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ class Section:
         contest: Who was asked.
         figures: Of it.
         data_note: What a reader must know of the data; "" = nothing.
-        exploratory: Why no test that was fixed beforehand is about it, "" where some may be.
+        made_up: Whether somebody made the data up.
+        exploratory: Why no primary test is about it, "" where some may be.
         broken: Slices and facts about rankings that examples do not give, and why.
     """
 
@@ -82,6 +83,7 @@ class Section:
     contest: Contest
     figures: tuple[Figure, ...] = ()
     data_note: str = ""
+    made_up: bool = False
     exploratory: str = ""
     broken: tuple[LeftOut, ...] = ()
 

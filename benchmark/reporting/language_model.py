@@ -49,7 +49,9 @@ def language_model_of(record: RunRecord) -> LanguageModel | None:
     shape = ""
     if isinstance(settings, dict) and {"layers", "width"} <= settings.keys():
         several = "" if settings["layers"] == 1 else "s"
-        shape = f" ({settings['layers']} layer{several} of width {settings['width']})"
+        words = settings.get("vocabulary")
+        known = f", at most {words:,} tokens" if isinstance(words, int) else ""
+        shape = f" ({settings['layers']} layer{several} of width {settings['width']}{known})"
     return LanguageModel(f"the embedded language model{shape}", record.dataset.name)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from benchmark.data.files.archives import Opened, members, open_member
 from benchmark.data.files.broken import BrokenLines, Check
 from benchmark.data.files.lines import read_delimited, read_json_lines
-from benchmark.data.readers.own_columns import COLUMNS_FILE, Columns
+from benchmark.data.readers.own_columns import Columns
 from benchmark.errors import UserError, unknown
 from benchmark.system.parquet_files import PARQUET_DAMAGE, check_parquet
 
@@ -106,7 +106,7 @@ def check_there(file: str, columns: Columns, there: Sequence[str]) -> None:
     for name in columns.wanted:
         if name not in there:
             raise UserError(
-                f"{file} has no column {name!r}, which {COLUMNS_FILE} maps to"
+                f"{file} has no column {name!r}, which is mapped to"
                 f" {columns.place(name)!r}; {unknown('column', name, there)}"
             )
 

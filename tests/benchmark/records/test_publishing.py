@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -182,10 +183,9 @@ def test_own_data_is_published_only_where_somebody_says_so(
     ("changes", "part"),
     [
         ({"git": {"commit": "c", "dirty": True}}, "git.dirty"),
-        ({"command": "userllm-bench run --out=/tmp/x"}, "'/tmp/x'"),
-        ({"command": "userllm-bench run --config 'a b' --out ~/x"}, "'~/x'"),
-        ({"command": "userllm-bench run --llm 'C:\\models'"}, "absolute path"),
         ({"host": {"folder": "/srv/data"}}, "'/srv/data'"),
+        ({"host": {"folder": "~/data"}}, "'~/data'"),
+        ({"host": {"folder": "C:\\data"}}, "absolute path"),
         ({"examples": 3}, "differs: examples is 3"),
         ({"frame": lambda frame: frame[1:]}, "differs"),
     ],
@@ -206,6 +206,32 @@ def test_what_must_not_be_published_is_refused_and_the_rest_goes_on(
     assert [path.parts[-4] for path in (tmp_path / "out").rglob("record.json")] == [
         "favorite_genre"
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("run --out=/srv/a/x", "run --out=x"),
+        ("run --out /srv/a --config /srv/a/b.yaml", "run --out a --config b.yaml"),
+        ("run --config 'a b' --out ~/x", "run --config 'a b' --out x"),
+        ("run --llm 'C:\\models\\m'", "run --llm 'm'"),
+        ("run --out /", "run --out ."),
+    ],
+)
+def test_a_command_keeps_of_folders_of_the_machine_the_last_part(
+    tmp_path: Path, publish: Publish, command: str, told: str
+) -> None:
+    keep(tmp_path / "runs", "next_item", command=command)
+    assert publish(tmp_path / "runs")[0] == 0
+    (path,) = (tmp_path / "out").rglob("record.json")
+    (before,) = (tmp_path / "runs").rglob("record.json")
+    assert json.loads(path.read_text()) == {**json.loads(before.read_text()), "command": told}
+
+
+def test_nothing_is_left_of_what_was_refused(tmp_path: Path, publish: Publish) -> None:
+    keep(tmp_path / "runs", "next_item", git={"commit": "c", "dirty": True})
+    assert publish(tmp_path / "runs")[0] == 1
+    assert not any((tmp_path / "out").iterdir())
 
 
 def test_a_relative_path_is_no_reason_to_refuse(tmp_path: Path, publish: Publish) -> None:

@@ -32,9 +32,11 @@ def test_a_table_is_what_the_records_say(document, capsys):
     assert "old and wrong" not in text
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert [row[0] for row in rows] == ["| `sasrec`", "| `alien`"]  # known methods first
-    assert rows[0][2] == "2"  # seeds
+    least, most = map(float, rows[0][2].split(" to "))
+    assert rows[0][3] == "2"  # seeds
     value, low, high = (float(part.strip("(),")) for part in rows[0][1].replace("to", "").split())
     assert low < value < high
+    assert low < least < value < most < high
     assert (document.parent / "bars.png").stat().st_size > 1000
     assert main([str(document), "--check"]) == 0
     assert main([str(document)]) == 0

@@ -88,6 +88,22 @@ def test_a_conclusion_is_made_of_verdicts_and_names_the_language_model(tmp_path)
     assert own.place == 1
 
 
+def test_places_are_not_taken_by_other_settings_of_the_same_method(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,))
+    (alone,) = report_of(tmp_path).conclusions
+    write_run(tmp_path, "user_llm_item_head", 0.99)
+    (own,) = report_of(tmp_path).conclusions
+    assert (own.place, own.of) == (alone.place, alone.of) == (1, 3)
+    assert own.other != "user_llm_item_head"
+
+
+def test_records_older_than_the_rules_of_the_tests_are_named(tmp_path) -> None:
+    write_comparison(tmp_path, seeds=(0,), created="2026-11-29T09:00:00+00:00")
+    assert not report_of(tmp_path).conclusions[0].known_before
+    write_run(tmp_path, "popularity", 0.1, created="2026-11-28T09:00:00+00:00")
+    assert report_of(tmp_path).conclusions[0].known_before
+
+
 def test_the_matrix_has_a_verdict_on_each_pair_and_its_reverse(tmp_path) -> None:
     write_comparison(tmp_path)
     matrix = report_of(tmp_path).sections[0].matrix
@@ -257,7 +273,13 @@ def test_a_language_model_is_named_with_what_it_learnt_from() -> None:
     own = language_model_of(trained)
     assert own is not None
     assert own.embedded
-    assert "2 layers of width 64" in own.phrase
+    assert "(2 layers of width 64)" in own.phrase
+    method = trained.method.model_copy(
+        update={"settings": {"language_model": {"layers": 2, "width": 64, "vocabulary": 8000}}}
+    )
+    own = language_model_of(trained.model_copy(update={"method": method}))
+    assert own is not None
+    assert "(2 layers of width 64, at most 8,000 tokens)" in own.phrase
     assert "ml-100k" in own.phrase
     assert named([]) == "no language model"
 

@@ -98,7 +98,7 @@ def test_a_variant_is_held_against_the_default_of_its_axis(tmp_path) -> None:
     assert difference.high < 0
     (claim,) = (own for own in report.claims if own.name == "pretraining")
     assert claim.outcome == "confirmed"
-    # It is no contestant of the comparison, whose tests were fixed beforehand.
+    # It is no contestant of the comparison, which primary tests are about.
     assert [own.label for own in report.sections[0].results.rows] == ["user_llm"]
 
 

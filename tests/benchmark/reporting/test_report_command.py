@@ -18,7 +18,7 @@ from tests.benchmark.reporting.test_facts_claims import write_sweep, write_varia
 
 SECTIONS = (
     "Conclusions", "Question", "Data", "Protocol and its known leak", "Methods and budgets",
-    "Results by task", "The tests that were fixed beforehand", "Everybody against everybody",
+    "Results by task", "The primary tests", "Everybody against everybody",
     "Slices of the users",
     "Likelihood, calibration, coverage and popularity",
     "How it scales with the length of histories", "Cost", "Ablations",
@@ -65,7 +65,7 @@ def test_a_value_of_the_results_is_a_mean_of_records(written, text) -> None:
 
 
 def test_the_rule_of_the_primary_tests_stands_in_the_report(text) -> None:
-    part = text.partition("## The tests that were fixed beforehand")[2].partition("\n## ")[0]
+    part = text.partition("## The primary tests")[2].partition("\n## ")[0]
     assert "(full, quick, the largest first)" in part
     assert "Imported models" in part
     assert "Differences and equivalences are each corrected" in part
@@ -94,7 +94,7 @@ def test_the_first_sentence_counts_the_verdicts_of_all_planned_tests(text) -> No
         r"it is better in (\d+), worse in (\d+), equivalent in (\d+), .* (\d+)", first
     )
     assert counts is not None
-    part = text.partition("## The tests that were fixed beforehand")[2].partition("\n## ")[0]
+    part = text.partition("## The primary tests")[2].partition("\n## ")[0]
     marks = re.findall(r"\| (?:▲|▼|≈|\?) (\w+) \|", part)
     verdicts = ("better", "worse", "equivalent", "undecided")
     assert [int(own) for own in counts.groups()] == [marks.count(own) for own in verdicts]
