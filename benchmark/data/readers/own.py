@@ -12,7 +12,13 @@ import polars as pl
 from pydantic import Field
 
 from benchmark.data.raw import PrepareSettings, Raw
-from benchmark.data.readers.own_columns import COLUMNS_FILE, Columns, feature_names, read_columns
+from benchmark.data.readers.own_columns import (
+    COLUMNS_FILE,
+    Columns,
+    FeatureColumn,
+    feature_names,
+    read_columns,
+)
 from benchmark.data.readers.own_features import feature_column
 from benchmark.data.readers.own_tables import find_table, read_table
 from benchmark.data.readers.own_times import is_a_time, times
@@ -119,7 +125,7 @@ def read_items(table: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, dic
         external_id(pl.col(columns.item)).alias(ITEM),
         on_one_line(title).alias(TEXT),
         *(
-            pl.col(column).alias(given.name or column)
+            known_values(column, given).alias(given.name or column)
             for column, given in columns.item_features.items()
         ),
     )
@@ -131,7 +137,14 @@ def read_items(table: pl.DataFrame, columns: Columns) -> tuple[pl.DataFrame, dic
     return first_known(rows)[0], {reason: count for reason, count in found.items() if count}
 
 
+def known_values(column: str, given: FeatureColumn) -> pl.Expr:
+    """What a column says of an item, so that a later row may say what this one does not."""
+    if given.kind == "multi":
+        return pl.col(column).list.eval(external_id(pl.element()).drop_nulls())
+    return external_id(pl.col(column))
+
+
 def on_one_line(text: pl.Expr) -> pl.Expr:
-    """Text with single blanks for line ends and rows of blanks; null where nothing is left."""
-    tidy = text.cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()
-    return pl.when(tidy != "").then(tidy)
+    """Text with single blanks for line ends and rows of blanks; null where it says nothing."""
+    # pandas writes a missing title as it writes a missing id: a film called "None" is the rarer.
+    return external_id(text.cast(pl.String).str.replace_all(r"\s+", " "))

@@ -12,8 +12,8 @@ from benchmark.schema import ITEM
 LATEST = 4_102_444_800
 """Seconds since 1970 at the end of the year 2099: whoever is later has given another unit."""
 SECONDS, MILLISECONDS = 1, 1000
-NOTHING = ("", "null", "None", "nan", "NaN")
-"""How files write an id that they do not have."""
+NOTHING = ("", "null", "None", "nan", "NaN", "<NA>")
+"""How files write a value that they do not have."""
 STARS = ("1", "2", "3", "4", "5")
 
 

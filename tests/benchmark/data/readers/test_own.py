@@ -281,6 +281,23 @@ def test_several_titles_of_one_item(tmp_path):
     assert raw.counts == {"items with several titles, the first kept": 1}
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("nothing", ["NaN", "nan", "None", "null", "<NA>", " NaN "])
+def test_what_tables_write_for_a_missing_text_is_none(tmp_path, nothing, kind):
+    last = {"who": "u", "what": "a", "called": "Nancy", "said": "None of it", "head": "Null and so",
+            "kinds": "x", "mood": "dark"}  # fmt: skip
+    first = {**dict.fromkeys(last, nothing), "who": "u", "what": "a"}
+    rows = [first, last, {**first, "what": "b", "kinds": f"y|{nothing}"}]
+    columns = {"user": "who", "item": "what", "title": "called", "text": "said", "summary": "head",
+               "item_features": {"kinds": "multi", "mood": "category"}}  # fmt: skip
+    raw = read(tmp_path, rows, columns, kind)
+    assert raw.catalog.rows() == [("a", "Nancy", ["x"], "dark"), ("b", None, ["y"], None)]
+    assert raw.events["text"].to_list() == [None, "None of it", None]
+    assert raw.events["summary"].to_list() == [None, "Null and so", None]
+    assert raw.counts == {}
+    assert as_dataset(raw).catalog.texts == ("", "Nancy", "b")
+
+
 def test_other_separators_between_values(tmp_path):
     rows = [{"who": "u", "what": "a", "kinds": "x, y ,,x"}, {"who": "u", "what": "b", "kinds": " "}]
     features = {"kinds": {"kind": "multi", "separator": ","}}
