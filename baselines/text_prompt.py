@@ -23,6 +23,7 @@ from benchmark.types import (
     Catalog,
     FitReport,
     HistoryBatch,
+    Progress,
     PromptTokens,
     Ranking,
     rank_scores,
@@ -77,7 +78,7 @@ class TextPrompt:
             checkpoints=context.checkpoints,
         )
         fields = data.schema.given.names[1:] if settings.fields is None else settings.fields
-        titles = self._titles(data.catalog, goal)
+        titles = self._titles(data.catalog, goal, context.progress)
         self._text = HistoryText(
             data.catalog, data.schema, fields, self._llm, titles, settings.query
         )
@@ -107,10 +108,10 @@ class TextPrompt:
             (*stages, tuning), all_parameters(self._llm), trained_parameters(self._llm)
         )
 
-    def _titles(self, catalog: Catalog, goal: Goal) -> list[list[int]]:
+    def _titles(self, catalog: Catalog, goal: Goal, progress: Progress) -> list[list[int]]:
         """Tokens of each item's title; none where that is an id, which says nothing."""
         if isinstance(goal, NextItemGoal):
-            return spoken_titles(catalog, self._llm)
+            return spoken_titles(catalog, self._llm, progress)
         if catalog.text_source == IDS:
             return [[] for _ in range(len(catalog))]
         return item_title_tokens(catalog, self._llm)

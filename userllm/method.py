@@ -148,7 +148,7 @@ class UserLLMMethod:
             check_shape(settings, name, len(llm.layers()), llm.width, llm.layer_width)
             check_query(settings.query, len(llm.encode(settings.query, begin=True)))
             if catalog.text_source != IDS:
-                spoken_titles(catalog, llm)
+                spoken_titles(catalog, llm, context.progress)
             for goal in context.goals:
                 if isinstance(goal, LabelGoal):
                     label_trie(goal.labels, llm)

@@ -11,8 +11,13 @@ import pytest
 from benchmark.data.division import Split
 from benchmark.errors import UserError
 from benchmark.protocols import Checked, FitContext
+from benchmark.schema import IdMap
+from benchmark.types import Catalog
 from tests.userllm.families.checkpoints import FAMILIES, load, save_checkpoint
+from tests.userllm.resumable import Listener
+from userllm.compatibility import spoken_titles
 from userllm.config import UserLLMSettings
+from userllm.llm.language_model import LanguageModel
 from userllm.llm.loading import outline_language_model
 from userllm.method import UserLLMMethod
 
@@ -76,6 +81,47 @@ def test_a_title_that_cannot_be_said_is_found(world_split: Split, tmp_path: Path
     cache.mkdir()
     with pytest.raises(UserError, match="ends a text"):
         check(split, cache, str(save_checkpoint("llama", tmp_path / "llm")), fusion={"heads": 2})
+
+
+def words(*known: str) -> Any:
+    """A tokenizer that knows some words and no letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    unknown, end = "[UNK]", "</s>"
+    vocabulary = {word: token for token, word in enumerate([unknown, end, *known])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token=unknown, eos_token=end)
+
+
+def test_titles_known_in_part_are_told_once(
+    llm: LanguageModel, recwarn: pytest.WarningsRecorder
+) -> None:
+    speaker = LanguageModel(llm.model, words("Heat", "Wave"), "words")
+    titles = ("", "Heat", "Heat Amélie", "Heat Wave", "Heat  Amélie")
+    catalog = Catalog(IdMap("abcd"), titles, {})
+    told = "does not know all of 2 of 4 titles, first 'Heat Amélie': '[UNK]' stands for the rest"
+    listener = Listener()
+    assert spoken_titles(catalog, speaker, listener) == [[2], [2, 0], [2, 3], [2, 0]]
+    assert listener.notes == [f"the tokenizer of words {told}"]
+    assert not recwarn.list
+    spoken_titles(catalog, speaker)
+    assert [str(warning.message) for warning in recwarn.list] == listener.notes
+    spoken_titles(catalog, LanguageModel(llm.model, words("Heat", "Wave", "Amélie"), "words"))
+    assert len(recwarn.list) == 1
+
+
+def test_titles_that_become_one_are_refused(
+    llm: LanguageModel, world_split: Split, tmp_path: Path
+) -> None:
+    speaker = LanguageModel(llm.model, words("Heat"), "words")
+    catalog = Catalog(IdMap("ab"), ("", "Heat Amélie", "Heat Wave"), {})
+    with pytest.raises(UserError, match="cannot tell the titles 'Heat Amélie' and 'Heat Wave'"):
+        spoken_titles(catalog, speaker)
+    words("Heat").save_pretrained(save_checkpoint("llama", tmp_path / "llm"))
+    with pytest.raises(UserError, match="llm cannot tell the titles"):
+        check(world_split, tmp_path / "cache", str(tmp_path / "llm"), fusion={"heads": 2})
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))
