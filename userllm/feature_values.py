@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from benchmark.errors import UserError
 from benchmark.schema import ITEM, Feature, FeatureKind, IdMap
 
 _SHOWN = 12
+_UNKNOWN = ("NAType", "NaTType")
+"""What pandas calls the kinds of what is not there; nobody needs pandas to have none of it."""
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
@@ -25,8 +29,10 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
 
 
 def is_unknown(value: Any) -> bool:
-    """Whether a value says nothing: None, or NaN, as tables have it."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """Whether a value says nothing: None, or NaN, NA and NaT, as tables have it."""
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in _UNKNOWN
 
 
 def inferred_feature(name: str, values: Sequence[Any], *, of_item: bool) -> Feature:
@@ -36,7 +42,7 @@ def inferred_feature(name: str, values: Sequence[Any], *, of_item: bool) -> Feat
         UserError: There is no value.
     """
     several = any(_is_several(value) for value in values)
-    each = [_as_labels(value) for value in values]
+    each = [[_label(part) for part in _parts(value)] for value in values]
     labels = tuple(sorted({label for row in each for label in row}, key=_natural))
     if not labels:
         raise UserError(f"feature {name!r} has no value anywhere: leave it out")
@@ -57,10 +63,36 @@ def _is_several(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset))
 
 
-def _as_labels(value: Any) -> list[str]:
-    values = value if _is_several(value) else [value]
-    labels = [str(each) for each in values if not is_unknown(each)]
-    return sorted(labels) if isinstance(value, (set, frozenset)) else labels
+def _parts(value: Any) -> list[Any]:
+    """What a value holds and is known, sets in one order."""
+    parts = [each for each in (value if _is_several(value) else [value]) if not is_unknown(each)]
+    return sorted(parts, key=_label) if isinstance(value, (set, frozenset)) else parts
+
+
+def _label(value: Any) -> str:
+    """How a value is written: as Python does, but 5.0 as 5, for tables turn one into the other."""
+    return str(int(value)) if _is_whole(value) else str(value)
+
+
+def _is_whole(value: Any) -> bool:
+    if isinstance(value, int):
+        return not isinstance(value, bool)
+    return isinstance(value, Real) and float(value).is_integer()
+
+
+def _index(ids: IdMap, value: Any) -> int:
+    """The index of a value; KeyError where it is unknown.
+
+    A whole number is also found as it was written before it was always written as an integer, or
+    by whoever wrote the labels.
+    """
+    names = [str(value)]
+    if _is_whole(value):
+        names += [str(int(value)), f"{int(value)}.0"]
+    for name in names:
+        with contextlib.suppress(KeyError):
+            return ids.to_internal(name)
+    raise KeyError(value)
 
 
 def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = None) -> np.ndarray:
@@ -87,13 +119,14 @@ def encode_values(feature: Feature, values: Sequence[Any], ids: IdMap | None = N
     for row, value in enumerate(values):
         if _is_several(value) and feature.kind is not FeatureKind.MULTI:
             raise UserError(f"{feature.name!r} has one value, not {value!r}")
-        labels = _as_labels(value)
-        if len(labels) > feature.width:
+        parts = _parts(value)
+        if len(parts) > feature.width:
+            labels = list(map(_label, parts))
             raise UserError(f"{feature.name!r} has more than {feature.width} values: {labels}")
-        for place, label in enumerate(labels):
+        for place, part in enumerate(parts):
             try:
-                codes[row, place] = ids.to_internal(label)
+                codes[row, place] = _index(ids, part)
             except KeyError:
                 kind = ITEM if feature.name == ITEM else f"value of {feature.name!r}"
-                raise unknown_name(kind, label, ids.external_ids) from None
+                raise unknown_name(kind, _label(part), ids.external_ids) from None
     return codes if feature.kind is FeatureKind.MULTI else codes[:, 0]

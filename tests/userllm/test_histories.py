@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -79,6 +80,31 @@ def test_rows_of_a_table_are_read_as_others() -> None:
     assert log.timestamps.tolist() == [2, 9, 0]
     assert log.columns["rating"].tolist() == [1, 0, 0]
     assert list(log.written["text"]) == ["dark", "", ""]
+
+
+def test_a_whole_number_is_one_value_however_a_table_holds_it() -> None:
+    fives = [5, 5.0, np.int64(5), np.float32(5), np.float64(5), "5"]
+    rows = [{"item": "a", "rating": value} for value in (*fives, 4.5, True, np.float32("nan"))]
+    rows.append({"item": "a", "rating": pd.NA, "timestamp": pd.NaT})
+    items = {"a": {"title": "Heat", "tags": [7, 2.0]}, 8: {"title": "Alien", "tags": {7.0}}}
+    schema = infer_schema(items, [rows])
+    assert schema["rating"].labels == ("4.5", "5", "True")
+    assert schema["tags"].labels == ("2", "7")
+    catalog = build_catalog(items, schema)
+    assert catalog.columns["tags"].tolist() == [[0, 0], [2, 1], [2, 0]]
+    log = build_log([rows, [{"item": 8.0}]], schema, catalog)
+    assert log.columns["rating"].tolist() == [2] * 6 + [1, 3, 0, 0] + [0]
+    assert log.items.tolist()[-1] == 2
+
+
+def test_values_are_found_in_a_schema_of_before() -> None:
+    rating = Feature("rating", FeatureKind.CATEGORY, 2, labels=("4.5", "5.0"))
+    schema = FeatureSchema((Feature("item", FeatureKind.ID, 2), rating))
+    rows = [{"item": 1.0, "rating": value} for value in (5, 5.0, "5.0", np.int32(5), 4.5)]
+    log = build_log([rows], schema)
+    assert log.columns["rating"].tolist() == [2, 2, 2, 2, 1]
+    with pytest.raises(UserError, match="'rating' '4'"):
+        build_log([[{"item": 1, "rating": 4.0}]], schema)
 
 
 def test_a_number_falls_into_its_bucket() -> None:
