@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
-from userllm.arguments import whole_number
+from userllm.arguments import shown, whole_number
 from userllm.fusion import UserContext
 from userllm.llm.language_model import LanguageModel
 from userllm.seeding import seeded
@@ -47,7 +47,8 @@ def generate(
         prompts: `B` texts.
         seed: Of sampling; None draws from torch's global generator.
         options: Any field of Hugging Face's `GenerationConfig`, as `max_new_tokens` (64 where
-            absent), `do_sample`, `temperature`, `num_beams`, `use_cache`.
+            absent), `do_sample`, `temperature`, `num_beams`, `use_cache`, `stop_strings` (a text
+            ends with the one that ends it).
 
     Returns:
         The new text alone, `B` of them.
@@ -167,6 +168,7 @@ def _written(
                 input_ids=batch.tokens,
                 attention_mask=batch.mask.long(),
                 return_dict_in_generate=True,
+                tokenizer=llm.tokenizer,  # `stop_strings` are read by it
                 **options,
             )
         except (ValueError, TypeError) as error:  # Of options that only fit other models.
@@ -259,6 +261,12 @@ def _check(options: dict[str, Any]) -> None:
             raise UserError(f"unknown generation option {name!r}{hint}")
         if name in _COUNTS and options[name] is not None:
             whole_number(f"generation option {name}", options[name], least=1)
+    stops = options.get("stop_strings")
+    texts = [stops] if isinstance(stops, str) else stops
+    told = isinstance(texts, (list, tuple)) and all(isinstance(each, str) for each in texts)
+    if stops is not None and not (told and texts and all(texts)):
+        wanted = "a text, or a list of them, is needed"
+        raise UserError(f"generation option stop_strings={shown(stops)}: {wanted}")
     try:
         GenerationConfig(**options)
     except (ValueError, TypeError) as error:

@@ -23,6 +23,10 @@ PROMPTS = [" Star", " Heat and"]
         ({"num_return_sequences": 2}, "one text for each prompt"),
         ({"return_dict_in_generate": True}, "the result is text"),
         ({"max_new_tokens": 0}, "max_new_tokens"),
+        ({"stop_strings": 3}, "stop_strings=3: a text, or a list of them"),
+        ({"stop_strings": [3]}, "stop_strings"),
+        ({"stop_strings": []}, "stop_strings"),
+        ({"stop_strings": ["a", ""]}, "stop_strings"),
         ({"do_sample": True, "temperature": -1.0}, "temperature"),
         ({"max_new_tokens": 1000}, "has 256 positions: lower max_new_tokens"),
     ],
@@ -74,3 +78,16 @@ def test_sampling_repeats_with_its_seed_and_leaves_everything_as_it_was(llm: Lan
     assert model.training
     assert llm.model.training
     assert not llm.model._forward_pre_hooks
+
+
+@pytest.mark.parametrize("kind", ["cross_attention", "soft_prompt"])
+def test_a_text_ends_with_what_is_to_stop_it(llm: LanguageModel, kind: str) -> None:
+    model = attached(llm, kind)
+    context = context_of(model, [2])
+    (whole,) = generate(model, context, PROMPTS[:1], max_new_tokens=12)
+    first = whole[0]
+    (cut,) = generate(model, context, PROMPTS[:1], max_new_tokens=12, stop_strings=[first])
+    assert cut.startswith(first)
+    assert whole.startswith(cut)
+    assert cut != whole
+    assert generate(model, context, PROMPTS[:1], max_new_tokens=12, stop_strings=first) == [cut]
