@@ -48,8 +48,22 @@ def unkept(what: str, cache: Path, reason: str) -> UserError:
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """`did you mean 'that'?`, or nothing where no valid name is near."""
-    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else ""
+    names, place = list(valid), name
+    below: dict[str, str] = {}
+    # What stands before a dot and is right makes no other name a near one.
+    while place and not below:
+        place = place[: place.rfind(".", 0, -1) + 1]
+        below = {each[len(place) :]: each for each in names if each.startswith(place)}
+    last = name[len(place) :]
+    near = [each for each in below if _initials(each) == last]
+    near += difflib.get_close_matches(last, below, n=1, cutoff=0.5)
+    return f"did you mean {below[near[0]]!r}?" if near else ""
+
+
+def _initials(name: str) -> str:
+    """`lr` of `optimizer.learning_rate`; "" where the last part is a single word."""
+    words = name.rpartition(".")[2].split("_")
+    return "".join(word[:1] for word in words) if len(words) > 1 else ""
 
 
 def describe_error(error: ErrorDetails, where: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError, nearest, unknown
 from benchmark.registry import Entry, Registry, load
 
 
@@ -32,6 +32,24 @@ def test_an_unknown_name_brings_the_nearest():
     assert "did you mean" not in str(unknown("method", "xyz", ["popularity"]))
     assert "valid: popularity" in str(unknown("method", "xyz", ["popularity"]))
     assert "\n" not in str(unknown("method", "xyz", ["popularity"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("sasrec.optimizer.lr", "sasrec.optimizer.learning_rate"),
+        ("sasrec.lr", "sasrec.optimizer.learning_rate"),
+        ("sasrec.optimizer.learningrate", "sasrec.optimizer.learning_rate"),
+        ("sasrec.learning_rate", "sasrec.optimizer.learning_rate"),
+        ("sasrek.optimizer.clip", "sasrec.optimizer.clip"),
+        ("sasrec.optimizer.momentum", ""),
+        ("sasrec.optimizer.q", ""),
+        ("", ""),
+    ],
+)
+def test_the_nearest_is_like_what_is_wrong(name, near):
+    valid = [f"sasrec.optimizer.{last}" for last in ("clip", "learning_rate", "weight_decay")]
+    assert nearest(name, valid) == (f"did you mean {near!r}?" if near else "")
 
 
 def test_load_takes_module_and_attribute():
