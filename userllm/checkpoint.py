@@ -171,6 +171,8 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
 
 
 def _language_model(place: Path, told: Description, given: Any) -> LanguageModel:
+    if not (place / LLM).is_dir():  # else it would be looked for on the hub
+        raise UserError(f"{place} is damaged: its folder {LLM} is missing")
     tokenizer = _tokenizer(place / LLM)
     facts = told.llm
     if facts.weights:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -247,12 +248,14 @@ DAMAGES = {
     "shape": (lambda f: put(f, BIAS, torch.zeros(2)), rf"{BIAS} has the shape \(2,\), not \(7,\)"),
     "no llm": (lambda f: (f / "llm" / "model.safetensors").unlink(), "llm is missing or damaged"),
     "no tokenizer": (lambda f: [p.unlink() for p in (f / "llm").glob("token*")], "llm is missing"),
+    "no folder": (
+        lambda f: shutil.rmtree(f / "llm"),
+        "damaged: its folder llm is missing",
+    ),
 }
 
 
 def test_what_is_damaged_is_named_in_one_line(llm, tmp_path) -> None:
-    import shutil
-
     tiny_user_llm(llm).save_pretrained(tmp_path / "saved")
     for name, (damage, message) in DAMAGES.items():
         folder = tmp_path / name
