@@ -71,7 +71,8 @@ def build(
     Args:
         model: A Hugging Face causal model, or the hub name or path of one, which is loaded in 32
             bits.
-        tokenizer: Its tokenizer; None where the model is a name or path.
+        tokenizer: Its tokenizer, or the name or path of it; None where the model is a name or path
+            that has it.
         schema: The features of an event.
         catalog: The items that it may say; needed to train and to rank, not to write.
         settings: Projector, fusion, training, or a mapping of those that are to differ from the

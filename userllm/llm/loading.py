@@ -16,16 +16,19 @@ from userllm.llm.language_model import LanguageModel
 
 
 def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
-    """A language model from a Hugging Face model and tokenizer, or by name or path.
+    """A language model from a Hugging Face model and tokenizer, either also by name or path.
 
     Raises:
-        UserError: It is no causal language model, or its tokenizer is missing.
+        UserError: It is no causal language model, or its tokenizer is missing or is none.
     """
     if isinstance(model, LanguageModel):
         return model
     if isinstance(model, (str, Path)):
+        if tokenizer is None:
+            return load_language_model(str(model))
+        tokenizer = _tokenizer_of(str(model), tokenizer)  # first: it is read in no time
         llm = load_language_model(str(model))
-        return llm if tokenizer is None else LanguageModel(llm.model, tokenizer, llm.identity)
+        return LanguageModel(llm.model, tokenizer, llm.identity)
     kind = type(model).__name__
     if (
         isinstance(model, type)
@@ -35,8 +38,7 @@ def wrap_language_model(model: Any, tokenizer: Any) -> LanguageModel:
         raise UserError(f"{kind} is not a causal language model of Hugging Face")
     if model.config.is_encoder_decoder:
         raise UserError(f"{kind} has an encoder of its own; a causal language model is needed")
-    if not hasattr(tokenizer, "eos_token_id"):
-        raise UserError(f"the tokenizer of {kind} is needed")
+    tokenizer = _tokenizer_of(kind, tokenizer)
     return LanguageModel(model, tokenizer, model.config._name_or_path or kind)
 
 
@@ -95,24 +97,45 @@ def check_language_model(name: str) -> None:
     _configuration(name)
 
 
-def _without_weights(name: str) -> tuple[str, Any, Any]:
-    """Where a model is, its configuration and its tokenizer."""
+def _tokenizer_of(model: str, given: Any) -> Any:
+    """The tokenizer of a model: as given, or by the name or path that was given."""
+    if isinstance(given, (str, Path)):
+        name, (path, local) = str(given), _place(str(given))
+        if local and not path.is_dir():
+            raise UserError(f"tokenizer {name}: there is no such folder")
+        return _load_tokenizer(name, str(path) if local else name)
+    if not hasattr(given, "eos_token_id"):
+        raise UserError(f"the tokenizer of {model} is needed")
+    return given
+
+
+def _load_tokenizer(name: str, source: str) -> Any:
     from transformers import AutoTokenizer
 
-    source, config = _configuration(name)
     with _loading(name, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise _refused(name, "the tokenizer cannot be loaded (it has no vocabulary)")
-    return source, config, tokenizer
+    return tokenizer
+
+
+def _without_weights(name: str) -> tuple[str, Any, Any]:
+    """Where a model is, its configuration and its tokenizer."""
+    source, config = _configuration(name)
+    return source, config, _load_tokenizer(name, source)
+
+
+def _place(name: str) -> tuple[Path, bool]:
+    """A name as a path, and whether it is one."""
+    path = Path(name).expanduser()
+    return path, path.exists() or name.startswith((".", "/", "~"))
 
 
 def _configuration(name: str) -> tuple[str, Any]:
     """Where a model is, and its configuration."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 
-    path = Path(name).expanduser()
-    local = path.exists() or name.startswith((".", "/", "~"))
+    path, local = _place(name)
     if local:
         _check_folder(name, path)
     source = str(path) if local else name

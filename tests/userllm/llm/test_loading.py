@@ -13,7 +13,7 @@ import torch
 
 from benchmark.errors import UserError
 from tests.userllm.families.checkpoints import save_checkpoint
-from userllm.llm.loading import check_language_model, load_language_model
+from userllm.llm.loading import check_language_model, load_language_model, wrap_language_model
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +148,16 @@ def test_a_good_model_loads_in_silence(intact: Path, capfd: pytest.CaptureFixtur
     assert not llm.model.training
     assert capfd.readouterr() == ("", "")
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_a_tokenizer_may_be_given_by_its_path(intact: Path, tmp_path: Path) -> None:
+    loaded = load_language_model(str(intact))
+    loaded.tokenizer.save_pretrained(tmp_path / "alone")
+    for model in (intact, str(intact), loaded.model):
+        for tokenizer in (str(intact), tmp_path / "alone"):
+            llm = wrap_language_model(model, tokenizer)
+            assert llm.encode(" Star Wars") == loaded.encode(" Star Wars")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="the tokenizer cannot be loaded") as raised:
+        wrap_language_model(intact, tmp_path / "empty")
+    assert len(str(raised.value).splitlines()) == 1
