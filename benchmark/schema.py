@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import Enum
@@ -76,6 +77,8 @@ class Feature:
         if self.kind is FeatureKind.NUMBER:
             if self.cardinality != len(self.edges) + 1:
                 raise ValueError(f"feature {self.name!r}: n edges make n + 1 buckets")
+            if not all(map(math.isfinite, self.edges)):
+                raise ValueError(f"feature {self.name!r}: the edges must be finite")
             if not all(low < high for low, high in itertools.pairwise(self.edges)):
                 raise ValueError(f"feature {self.name!r}: the edges must ascend")
         elif self.edges:

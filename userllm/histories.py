@@ -241,7 +241,8 @@ def _check_items(items: Mapping[Any, Any]) -> None:
 
 def _gap(edges_seconds: Sequence[float]) -> list[Feature]:
     """The feature `gap`, where edges ask for it."""
-    wrong = f"gap_edges_seconds={shown(edges_seconds)}: ascending numbers of seconds are needed"
+    needed = "ascending finite numbers of seconds are needed"
+    wrong = f"gap_edges_seconds={shown(edges_seconds)}: {needed}"
     if not isinstance(edges_seconds, Iterable):
         raise UserError(wrong)
     edges = tuple(edges_seconds)

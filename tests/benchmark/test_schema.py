@@ -90,6 +90,8 @@ def test_numbers_and_derived_features_survive_json():
         (FeatureKind.NUMBER, 2, (1.0, 1.0)),
         (FeatureKind.NUMBER, 3, (2.0, 1.0)),
         (FeatureKind.NUMBER, 2, ()),
+        (FeatureKind.NUMBER, 2, (float("nan"),)),
+        (FeatureKind.NUMBER, 3, (1.0, float("inf"))),
         (FeatureKind.CATEGORY, 2, (1.0,)),
     ],
 )
