@@ -7,6 +7,7 @@ Wherever histories are taken they are a `HistoryBatch`, or a list of lists of ev
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from benchmark.errors import UserError
 from benchmark.events import EventLog
 from benchmark.schema import FeatureSchema
+from benchmark.system.durable import why_unwritable
 from benchmark.types import (
     IDS,
     Candidates,
@@ -171,9 +173,8 @@ def fit(
         What each stage took.
 
     Raises:
-        UserError: No catalogue, nothing to learn from, no settings to pretrain by, or an argument
-            that is none of its kind.
-        FloatingPointError: The loss became NaN or infinite.
+        UserError: No catalogue, nothing to learn from, no settings to pretrain by, an argument
+            that is none of its kind, or a loss that became NaN or infinite.
     """
     from userllm import fitting  # it imports the model, which imports this file
 
@@ -205,6 +206,8 @@ def fit(
     folder = None if checkpoints is None else folder_of("checkpoints", checkpoints)
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UserError(f"checkpoints: {folder} is no folder")
+    if folder is not None and (reason := why_unwritable(folder)):
+        raise UserError(f"checkpoints: {folder} cannot be written: {reason}")
     told = fitting.Fitting(
         seed,
         progress,
@@ -213,10 +216,13 @@ def fit(
         checkpoints=folder,
         key=_key(model, log, validate is not None, pretrain),
     )
-    with seeded(seed, model.llm.device):  # LoRA matrices are drawn before any stage seeds
-        if pretrain:
-            stages.append(_pretrain(model, log, told))
-        stages += fitting.fit(model, log, told)
+    try:
+        with seeded(seed, model.llm.device):  # LoRA matrices are drawn before any stage seeds
+            if pretrain:
+                stages.append(_pretrain(model, log, told))
+            stages += fitting.fit(model, log, told)
+    except FloatingPointError as error:
+        raise UserError(str(error)) from error
     model.encoder_is_fresh = False
     for stage in stages:
         if (kept := told.checkpoint(stage.name)) is not None:
@@ -242,9 +248,12 @@ def _accelerator(model: UserLLM, given: str | None) -> str:
 def _value(found: Any) -> float:
     """What a validation found."""
     try:
-        return float(found)
+        value = float(found)
     except (TypeError, ValueError):
-        raise UserError(f"validate gave {found!r}: a number is needed") from None
+        value = math.nan
+    if math.isnan(value):  # no look would ever be better or worse
+        raise UserError(f"validate gave {found!r}: a number is needed")
+    return value
 
 
 def _pretrain(model: UserLLM, log: EventLog, told: Fitting) -> StageReport:

@@ -264,6 +264,15 @@ def test_an_interrupted_fit_goes_on_where_it_was(llm, tmp_path) -> None:
     assert not list(folder.iterdir())
 
 
+def test_a_loss_that_is_no_number_is_one_line_that_names_the_stage(llm) -> None:
+    model = tiny_user_llm(llm, strategy="proj", align={"steps": 0})
+    with torch.no_grad():
+        for weight in model.projector.parameters():
+            weight.fill_(torch.nan)
+    with pytest.raises(UserError, match=r"^tune: the loss became nan at step 1; a lower learning"):
+        model.fit(HISTORIES, pretrain=False)
+
+
 def test_the_best_look_stays(llm) -> None:
     model = tiny_user_llm(llm)
     looks: list[list[list[tuple[str, float]]]] = []

@@ -124,6 +124,7 @@ def test_wrong_calls(llm, tmp_path) -> None:
         (lambda: model.fit(HISTORIES, accelerator="gpuu"), "accelerator='gpuu' cannot be used"),
         (lambda: model.fit(HISTORIES, checkpoints=3), "checkpoints=3"),  # type: ignore[arg-type]
         (lambda: model.fit(HISTORIES, checkpoints=file), "file is no folder"),
+        (lambda: model.fit(HISTORIES, checkpoints=file / "below"), "below cannot be written: Not"),
         (lambda: model.rank(None), "one list of events a user"),  # type: ignore[arg-type]
         (lambda: model.rank(np.zeros((30, 2))), "unknown item"),  # type: ignore[arg-type]
         (lambda: model.rank(HISTORIES, k=1.5), "k=1.5: a whole number"),  # type: ignore[arg-type]
@@ -147,8 +148,10 @@ def test_wrong_calls(llm, tmp_path) -> None:
 
 def test_a_validation_without_a_number(llm) -> None:
     model = tiny_user_llm(llm, strategy="proj", align={"steps": 0})
-    check_refused(
-        lambda: model.fit(HISTORIES, pretrain=False, validate=lambda _: None), "validate gave"
-    )  # type: ignore[arg-type, return-value]
+    for found in (None, float("nan"), torch.tensor(float("nan"))):
+        check_refused(
+            lambda found=found: model.fit(HISTORIES, pretrain=False, validate=lambda _: found),  # type: ignore[misc]
+            "validate gave .*: a number is needed",
+        )
     numbers = iter(torch.arange(9.0))
     model.fit(HISTORIES, pretrain=False, validate=lambda _: next(numbers))  # type: ignore[arg-type, return-value]

@@ -81,7 +81,7 @@ def run_stage(learner: nn.Module, stage: Stage, progress: Progress) -> StageRepo
     later, find it in one place.
 
     Raises:
-        FloatingPointError: The loss became NaN or infinite.
+        FloatingPointError: The loss became NaN or infinite; it names the stage.
         KeyboardInterrupt: The user interrupted.
     """
     progress.stage(stage.name, stage.steps / stage.steps_per_epoch)
@@ -160,6 +160,8 @@ def _fit(module: TrainingModule, stage: Stage, watch: Watch) -> None:
             trainer.fit(module, loader)
     except SystemExit:
         raise KeyboardInterrupt from None
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{stage.name}: {error}") from error
     finally:
         if handler is not None and signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
