@@ -181,7 +181,7 @@ def test_a_column_that_the_file_lacks(tmp_path, kind):
     with pytest.raises(UserError, match=r"caled") as caught:
         read(tmp_path, columns=columns, kind=kind)
     assert "\n" not in str(caught.value)
-    assert "maps to 'title'" in str(caught.value)
+    assert "mapped to 'title'" in str(caught.value)
     assert "did you mean 'called'" in str(caught.value)
 
 
