@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmark.records.results import RunRecord
@@ -22,10 +22,12 @@ class LanguageModel:
         name: Hub name or folder; of the embedded one its shape.
         trained_on: Data set whose training text the embedded one learnt from random weights; ""
             for one that came trained, of which no record says on what.
+        vocabulary: Most tokens that the embedded one knows; None = not said.
     """
 
     name: str
     trained_on: str
+    vocabulary: int | None = None
 
     @property
     def embedded(self) -> bool:
@@ -46,13 +48,16 @@ def language_model_of(record: RunRecord) -> LanguageModel | None:
     if not any(stage.name == _STAGE for stage in record.fit.stages):
         return None
     settings = record.method.settings.get(_SETTINGS)
-    shape = ""
+    shape, known = "", None
     if isinstance(settings, dict) and {"layers", "width"} <= settings.keys():
         several = "" if settings["layers"] == 1 else "s"
-        words = settings.get("vocabulary")
-        known = f", at most {words:,} tokens" if isinstance(words, int) else ""
-        shape = f" ({settings['layers']} layer{several} of width {settings['width']}{known})"
-    return LanguageModel(f"the embedded language model{shape}", record.dataset.name)
+        shape = f" ({settings['layers']} layer{several} of width {settings['width']})"
+        known = settings.get("vocabulary")
+    return LanguageModel(
+        f"the embedded language model{shape}",
+        record.dataset.name,
+        known if isinstance(known, int) else None,
+    )
 
 
 def language_models(records: Iterable[RunRecord]) -> tuple[LanguageModel, ...]:
@@ -63,16 +68,18 @@ def language_models(records: Iterable[RunRecord]) -> tuple[LanguageModel, ...]:
 
 def named(models: Iterable[LanguageModel]) -> str:
     """What some are and what they were pretrained on; those of one shape together."""
-    data: dict[str, list[str]] = {}
+    alike: dict[str, list[LanguageModel]] = {}
     for own in models:
-        data.setdefault(own.name, []).append(own.trained_on)
-    return "; ".join(_phrase(name, own) for name, own in data.items()) or "no language model"
+        alike.setdefault(own.name, []).append(own)
+    return "; ".join(_phrase(name, own) for name, own in alike.items()) or "no language model"
 
 
-def _phrase(name: str, trained_on: list[str]) -> str:
-    known = sorted(own for own in trained_on if own)
+def _phrase(name: str, models: Sequence[LanguageModel]) -> str:
+    known = sorted({own.trained_on for own in models if own.trained_on})
     if not known:
         return f"{name}, pretrained on what its publisher says"
+    if words := sorted({own.vocabulary for own in models if own.vocabulary}):
+        name += f" with at most {' or '.join(f'{own:,}' for own in words)} tokens"
     if len(known) > _LISTED:
         return f"{name}, pretrained on the text of each of {len(known)} data sets alone"
     alone = "alone" if len(known) == 1 else "each alone"

@@ -279,7 +279,8 @@ def test_a_language_model_is_named_with_what_it_learnt_from() -> None:
     )
     own = language_model_of(trained.model_copy(update={"method": method}))
     assert own is not None
-    assert "(2 layers of width 64, at most 8,000 tokens)" in own.phrase
+    assert "(2 layers of width 64) with at most 8,000 tokens, pretrained" in own.phrase
+    assert "with at most 2,000 or 8,000 tokens" in named([own, replace(own, vocabulary=2000)])
     assert "ml-100k" in own.phrase
     assert named([]) == "no language model"
 
