@@ -43,8 +43,8 @@ class Plan:
         baselines: Methods that it is tested against.
         presets: Those without a warning, the largest budget first.
         split_settings: Split → its settings where nobody changed them.
-        since: When the rules were written down, in ISO 8601: older records may have been known to
-            whoever wrote them.
+        since: When the rules were last changed, in ISO 8601: older records may have been known to
+            whoever changed them.
     """
 
     studied: str

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     from benchmark.tables import Tables
 
 
-SINCE = "2026-11-28T10:54:03+00:00"
-"""When these rules were written down; whoever wrote them may have known older records."""
+SINCE = "2026-11-29T01:11:21+00:00"
+"""When these rules, who takes part and what a verdict needs, were last changed.
+
+Whoever changed them may have known older records: a change of the rules is a change of this date.
+"""
 
 
 def plan_of(tables: Tables) -> Plan:

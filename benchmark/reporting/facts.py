@@ -78,7 +78,7 @@ class Rules:
         draws: Of signs, in primary tests whose p-value is small.
         marks: Verdict → how tables show it.
         presets: Budgets that primary tests can be about, the largest first.
-        since: When the rules of primary tests were written down.
+        since: When the rules of primary tests were last changed.
     """
 
     significance: float
